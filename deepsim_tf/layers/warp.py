@@ -1,0 +1,102 @@
+"""Warping: VoxelMorph's SpatialTransformer for dense flows, vectorised over the batch."""
+
+import itertools
+
+import keras
+import tensorflow as tf
+
+from deepsim_tf._compat import vxm
+
+
+def voxel_grid(shape):
+    """Voxel coordinates ("ij") of a grid, float32.
+
+    Args:
+        shape: the spatial shape, a tuple or a 1-D integer tensor.
+
+    Returns:
+        Tensor (*shape, ndim).
+    """
+    sizes = tf.unstack(tf.convert_to_tensor(shape, tf.int32))
+    return tf.stack(tf.meshgrid(*[tf.range(tf.cast(n, tf.float32)) for n in sizes], indexing="ij"), axis=-1)
+
+
+def warp(images, flow, *, interpolation="linear"):
+    """Sample `images` at p + flow(p): `warped = images o flow`, on the grid of `flow`.
+
+    Beyond the border the border's value continues (corners aligned). The numbers are those of
+    `vxm.layers.SpatialTransformer`, which maps over the batch instead.
+
+    Args:
+        images: tensor (batch, *spatial, channels).
+        flow: tensor (batch, *spatial, ndim), displacement in voxels, axes ordered as the spatial axes.
+        interpolation: `"linear"`, or `"nearest"` for labels (keeps their dtype).
+
+    Returns:
+        Tensor (batch, *spatial of flow, channels) of the dtype of `images`.
+    """
+    if interpolation not in ("linear", "nearest"):
+        raise ValueError(f"Unknown interpolation {interpolation!r}. Available: linear, nearest.")
+    images, flow = tf.convert_to_tensor(images), tf.convert_to_tensor(flow)
+    ndim = flow.shape[-1]
+    flow = tf.cast(flow, tf.float64 if flow.dtype == tf.float64 else tf.float32)
+    size = tf.shape(images)
+    last = tf.cast(size[1:-1] - 1, flow.dtype)  # highest coordinate on each axis
+    points = tf.cast(voxel_grid(tf.shape(flow)[1:-1]), flow.dtype) + flow
+    points = [tf.clip_by_value(points[..., d], 0, last[d]) for d in range(ndim)]  # each (batch, *spatial)
+
+    channels = images.shape[-1] if images.shape[-1] is not None else size[-1]
+    voxels = tf.reshape(images, [-1, channels])  # the whole batch in one list of voxels
+    first = tf.reshape(tf.range(size[0]), [-1] + [1] * ndim)  # (batch, 1, ..): number of each image
+
+    def gather(corner):
+        index = first
+        for d in range(ndim):
+            index = index * size[1 + d] + corner[d]
+        return tf.gather(voxels, index)  # (batch, *spatial, channels)
+
+    if interpolation == "nearest":
+        warped = gather([tf.cast(tf.round(p), tf.int32) for p in points])
+    else:
+        low = [tf.floor(p) for p in points]
+        high = [tf.minimum(a + 1, last[d]) for d, a in enumerate(low)]
+        # The weight of the low neighbour is 1 - fraction, of the high one fraction; at the last voxel both are the same voxel.
+        fraction = [p - a for p, a in zip(points, low)]
+        index = [[tf.cast(a, tf.int32) for a in side] for side in (low, high)]
+        weight = [[1 - f for f in fraction], fraction]
+        warped = 0.0
+        for corner in itertools.product((0, 1), repeat=ndim):
+            share = weight[corner[0]][0]
+            for d in range(1, ndim):
+                share = share * weight[corner[d]][d]
+            values = gather([index[side][d] for d, side in enumerate(corner)])
+            warped += share[..., None] * tf.cast(values, flow.dtype)
+        warped = tf.cast(warped, images.dtype)
+    return tf.ensure_shape(warped, [*flow.shape[:-1], images.shape[-1]])
+
+
+@keras.saving.register_keras_serializable("deepsim_tf")
+class SpatialTransformer(vxm.layers.SpatialTransformer):
+    """VoxelMorph's SpatialTransformer with the same constructor and the same numbers, without `tf.map_fn`.
+
+    Dense flows with clamped borders go through `warp`, for the whole batch at once and across XLA
+    boundaries; affine matrices, `single_transform` and `fill_value` stay with VoxelMorph's own code.
+    Always float32: half precision cannot address the voxels of a large image.
+    """
+
+    def __init__(self, *args, dtype="float32", **kwargs):
+        super().__init__(*args, dtype=dtype, **kwargs)
+
+    def call(self, inputs):
+        """Warp `[images, flow]`; see `warp`."""
+        if self.is_affine or self.single_transform or self.fill_value is not None:
+            return super().call(inputs)
+        images, flow = inputs
+        if self.indexing == "xy":
+            flow = tf.concat([flow[..., 1::-1], flow[..., 2:]], axis=-1)
+        return warp(images, flow, interpolation=self.interp_method)
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the flow with the channels of the images."""
+        images, flow = input_shape
+        return (*(images if self.is_affine else flow)[:-1], images[-1])
