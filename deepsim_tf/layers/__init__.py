@@ -1,5 +1,20 @@
-"""Keras layers of the registration network: subclasses of VoxelMorph's, same constructors and numbers."""
+"""Keras layers of the networks; the spatial ones are subclasses of VoxelMorph's, with the same constructors and numbers."""
 
-from deepsim_tf.layers.warp import SpatialTransformer, warp
+from deepsim_tf.layers.integrate import VecInt, integrate
+from deepsim_tf.layers.pad import CropLike, EdgePad, padded_size
+from deepsim_tf.layers.rescale import LinearUpSampling, RescaleTransform, resize
+from deepsim_tf.layers.warp import SpatialTransformer, voxel_grid, warp
 
-__all__ = ["SpatialTransformer", "warp"]
+__all__ = [
+    "CropLike",
+    "EdgePad",
+    "LinearUpSampling",
+    "RescaleTransform",
+    "SpatialTransformer",
+    "VecInt",
+    "integrate",
+    "padded_size",
+    "resize",
+    "voxel_grid",
+    "warp",
+]

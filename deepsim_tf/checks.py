@@ -1,0 +1,90 @@
+"""Every argument check of the package and its wording: ValueErrors that name the argument, what was expected and received."""
+
+import contextlib
+import os
+import re
+
+import numpy as np
+import tensorflow as tf
+
+MARKER = "deepsim_tf: "  # begins the message of a check inside a graph; `graph_errors` finds it there
+
+
+def known(argument, value, options):
+    """Refuse a name that is not in the list of known ones."""
+    if value not in options:
+        raise ValueError(f"Unknown {argument} {value!r}. Available: {', '.join(map(str, options))}.")
+
+
+def image_shape(shape):
+    """The spatial shape of 2-D or 3-D images, as a tuple of ints."""
+    shape = tuple(int(n) for n in shape) if isinstance(shape, (tuple, list)) else shape
+    if not isinstance(shape, tuple) or len(shape) not in (2, 3) or min(shape) < 1:
+        raise ValueError(f"shape must be the spatial shape of 2-D or 3-D images, without channels, as in (128, 128). Received: shape={shape}.")
+    return shape
+
+
+def equal_shapes(who, **tensors):
+    """Refuse two tensors whose known sizes differ: broadcasting a batch of 1 over a batch of 4 is never meant."""
+    (name_a, a), (name_b, b) = tensors.items()
+    a, b = tuple(a.shape), tuple(b.shape)
+    if len(a) != len(b) or any(m is not None and n is not None and m != n for m, n in zip(a, b, strict=True)):
+        raise ValueError(f"{who} compares images of equal shape. Received: {name_a}.shape={a}, {name_b}.shape={b}.")
+
+
+def image_rank(who, name, image, ndim=None):
+    """Refuse a tensor that is not (batch, *spatial, channels) with two or three spatial axes, or `ndim` of them."""
+    found = len(image.shape) - 2
+    if found not in (2, 3) if ndim is None else found != ndim:
+        expected = "2-D or 3-D images, (batch, *spatial, channels)" if ndim is None else f"{ndim}-D images, (batch, *spatial, channels)"
+        raise ValueError(f"{who} expects {expected}. Received: {name}.shape={tuple(image.shape)}.")
+
+
+def float_images(who, **images):
+    """Refuse integer images: their scale is anybody's guess."""
+    for name, image in images.items():
+        if not tf.as_dtype(image.dtype).is_floating:
+            raise ValueError(
+                f"{who} expects float images, nominally in [0, 1]. Received: {name} of type {tf.as_dtype(image.dtype).name}."
+                " Divide by the largest value of the format, for example 255, and pass float32."
+            )
+
+
+def finite_array(who, **arrays):
+    """Refuse NaN and infinity in NumPy arrays."""
+    for name, array in arrays.items():
+        bad = int(np.size(array) - np.count_nonzero(np.isfinite(array)))
+        if bad:
+            raise ValueError(f"{who} expects finite images. Received: {name} with {bad} values that are NaN or infinite.")
+
+
+def finite_in_graph(who, **images):
+    """The images again, after a check on the device that no voxel is NaN or infinite; see `graph_errors`."""
+    return [tf.debugging.check_numerics(image, f"{MARKER}{who} expects finite images, but {name} holds NaN or infinity.") for name, image in images.items()]
+
+
+def labels_in_graph(who, labels, classes):
+    """The labels again, after a check on the device that all lie in 0 .. classes - 1; see `graph_errors`."""
+    labels = tf.cast(labels, tf.int32)
+    low, high = tf.reduce_min(labels), tf.reduce_max(labels)
+    message = f"{MARKER}{who} expects labels from 0 to {classes - 1} (classes={classes}), but received others."
+    with tf.control_dependencies([tf.debugging.assert_greater_equal(low, 0, message), tf.debugging.assert_less(high, classes, message)]):
+        return tf.identity(labels)
+
+
+@contextlib.contextmanager
+def graph_errors():
+    """Turn the failure of one of this module's checks inside a TensorFlow graph into the ValueError that it means."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        message = re.search(MARKER + r"(.*?\.)(?=\s|$)", str(error))
+        if message is None:
+            raise
+        raise ValueError(message.group(1)) from None
+
+
+def existing_file(path, what):
+    """Refuse a path where no file is."""
+    if not os.path.isfile(path):
+        raise ValueError(f"No {what} at {path}. Check the path; a run folder holds its model as model.keras.")

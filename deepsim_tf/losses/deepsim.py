@@ -1,0 +1,214 @@
+"""DeepSim: the mean cosine similarity of deep features (Czolbe et al., Medical Image Analysis 87, 2023, equation 1)."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from deepsim_tf import checks
+from deepsim_tf.layers import resize
+from deepsim_tf.models.feature_extractor import FeatureExtractor, level_names
+
+
+def cosine_map(features_fixed, features_warped, *, eps=1e-6, zero_mean=False):
+    """Cosine similarity of two feature maps at every voxel: <a, b> / (|a| |b|).
+
+    Args:
+        features_fixed, features_warped: tensors (batch, *spatial, channels).
+        eps: lower bound of each squared norm; nothing is added to the denominator, so two zero vectors score 0.
+        zero_mean: subtract the mean over the channels at each voxel, which makes it Pearson's correlation.
+
+    Returns:
+        Tensor (batch, *spatial), in [-1, 1]; float32, or float64 where the features are.
+    """
+    a, b = _at_least_float32(features_fixed), _at_least_float32(features_warped)
+    if zero_mean:
+        a, b = (f - ops.mean(f, axis=-1, keepdims=True) for f in (a, b))
+    # (batch, *spatial, channels) -> (batch, *spatial)
+    norm_a = ops.sqrt(ops.maximum(ops.sum(a * a, axis=-1), eps))
+    norm_b = ops.sqrt(ops.maximum(ops.sum(b * b, axis=-1), eps))
+    return ops.sum(a * b, axis=-1) / (norm_a * norm_b)
+
+
+def deepsim(features_fixed, features_warped, *, eps=1e-6, zero_mean=False, weights=None):
+    """1 - DeepSim of two feature pyramids (equation 1): in [0, 2], 0 is best.
+
+        DeepSim(I, J) = 1/L sum_l 1/|Omega_l| sum_p <F_l,p(I), F_l,p(J)> / (|F_l,p(I)| |F_l,p(J)|)
+
+    Every level weighs the same, whatever its size.
+
+    Args:
+        features_fixed, features_warped: dicts of levels, each a tensor (batch, *spatial_l, channels_l).
+        eps, zero_mean: see `cosine_map`.
+        weights: voxel weights at image resolution, (batch, *spatial), for example a foreground mask; averaged onto
+            the grid of each level, where they replace the plain mean over Omega_l by a weighted one.
+
+    Returns:
+        Tensor (batch,).
+
+    Example:
+        >>> pyramid = {"level_1": np.array([[[3.0, 4.0], [1.0, 0.0]]])}  # one image of two voxels with two channels
+        >>> float(deepsim(pyramid, {"level_1": np.array([[[4.0, 3.0], [0.0, 2.0]]])})[0])  # 1 - (24/25 + 0) / 2
+        0.52
+    """
+    if list(features_fixed) != list(features_warped):
+        raise ValueError(f"deepsim compares the same levels. Received: {list(features_fixed)} and {list(features_warped)}.")
+    levels = []
+    for level, fixed in features_fixed.items():
+        cosine = cosine_map(fixed, features_warped[level], eps=eps, zero_mean=zero_mean)
+        voxels = tuple(range(1, len(cosine.shape)))
+        if weights is None:
+            levels.append(ops.mean(cosine, axis=voxels))
+        else:
+            w = ops.cast(_weights_on_grid(weights, cosine.shape), cosine.dtype)
+            levels.append(ops.sum(w * cosine, axis=voxels) / ops.maximum(ops.sum(w, axis=voxels), eps))
+    return 1 - sum(levels) / len(levels)
+
+
+@keras.saving.register_keras_serializable("deepsim_tf")
+class DeepSim(keras.losses.Loss):
+    """The semantic similarity as a Keras loss, `1 - DeepSim(fixed, warped)`; see `deepsim` for the formula.
+
+    Called as every Keras loss on (y_true, y_pred) = (fixed, warped), images (batch, *spatial, channels). A `sample_weight`
+    of shape (batch,) weighs the images; one of shape (batch, *spatial) or (batch, *spatial, 1) weighs the voxels, as a
+    mask. The gradient goes to the warped image only. Saved inside a model, the extractor comes back with its weights.
+
+    Args:
+        extractor: a `FeatureExtractor`.
+        levels: `"all"`, or the names of the levels to compare.
+        zero_mean: compare features minus their channel mean (Pearson's correlation).
+        eps: lower bound of each squared norm.
+        fixed: an atlas, (*spatial, channels) or (1, *spatial, channels), whose features are computed once, here; every
+            `y_true` is then taken to be it.
+        foreground: count only voxels where the fixed image is above this value. In a skull-stripped brain most
+            voxels are empty, and their perfect agreement dilutes the mean; `foreground=0` leaves them out.
+        name, reduction, dtype: see keras.losses.Loss.
+    """
+
+    def __init__(self, extractor, *, levels="all", zero_mean=False, eps=1e-6, fixed=None, foreground=None, name="deepsim", **kwargs):
+        super().__init__(name=name, **kwargs)
+        if not isinstance(extractor, FeatureExtractor):
+            raise ValueError(f"extractor must be a FeatureExtractor; make one with FeatureExtractor.from_model. Received: {type(extractor).__name__}.")
+        self.extractor, self.zero_mean, self.eps, self.foreground = extractor, zero_mean, eps, foreground
+        self.levels = level_names(levels, extractor.levels)
+        self.fixed = None if fixed is None else self._atlas(fixed)
+        self._fixed_features = None if fixed is None else self._features(self.fixed)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """See keras.losses.Loss; a `sample_weight` with spatial axes weighs voxels."""
+        if sample_weight is not None and len(sample_weight.shape) > 1:
+            # Keras would multiply the values of whole images by it; `call` needs it inside the mean over voxels.
+            y_true, sample_weight = (y_true, sample_weight), None
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def call(self, y_true, y_pred):
+        """1 - DeepSim for each pair: images (batch, *spatial, channels), or `y_true` = (images, voxel weights) -> (batch,)."""
+        fixed, weights = y_true if isinstance(y_true, tuple) else (y_true, None)
+        self._check(fixed, y_pred)
+        if weights is not None:
+            weights = _voxel_weights(weights, y_pred)
+        if self.foreground is not None:
+            inside = ops.cast(ops.any(fixed > self.foreground, axis=-1), "float32")
+            weights = inside if weights is None else inside * weights
+        features_fixed, features_warped = self._both(fixed, y_pred)
+        return deepsim(features_fixed, features_warped, eps=self.eps, zero_mean=self.zero_mean, weights=weights)
+
+    def similarity_map(self, fixed, warped):
+        """DeepSim at every voxel, before the mean: cosine maps of all levels, brought to image size and averaged.
+
+        Args:
+            fixed, warped: images (batch, *spatial, channels).
+
+        Returns:
+            Tensor (batch, *spatial) in [-1, 1]; 1 is best.
+        """
+        fixed, warped = (ops.convert_to_tensor(image, "float32") for image in (fixed, warped))
+        self._check(fixed, warped)
+        shape = fixed.shape[1:-1]
+        maps = 0.0
+        for a, b in zip(*(pyramid.values() for pyramid in self._both(fixed, warped)), strict=True):
+            cosine = cosine_map(a, b, eps=self.eps, zero_mean=self.zero_mean)
+            maps += resize(cosine[..., None], shape)[..., 0]
+        return maps / len(self.levels)
+
+    def _check(self, fixed, warped):
+        checks.equal_shapes("DeepSim", y_true=fixed, y_pred=warped)
+        checks.image_rank("DeepSim's extractor", "y_pred", warped, self.extractor.ndim)
+        if self.fixed is not None and tuple(self.fixed.shape[1:]) != tuple(warped.shape[1:]):
+            raise ValueError(f"DeepSim's atlas has shape {tuple(self.fixed.shape[1:])}, without batch. Received: y_pred.shape={tuple(warped.shape)}.")
+
+    def _both(self, fixed, warped):
+        """The two pyramids; the fixed one without gradient, and from memory where it is the atlas."""
+        if self._fixed_features is None:
+            reference = {level: ops.stop_gradient(f) for level, f in self._features(fixed).items()}
+        else:
+            size = ops.shape(warped)[0]
+            reference = {k: ops.broadcast_to(f, (size, *f.shape[1:])) for k, f in self._fixed_features.items()}
+        return reference, self._features(warped)
+
+    def _features(self, images):
+        features = self.extractor(images)
+        for level in self.levels:
+            if any(n == 0 for n in features[level].shape[1:-1]):
+                raise ValueError(f"Images of shape {tuple(images.shape)} are too small for {level}. Use larger images, or fewer levels.")
+        return {level: features[level] for level in self.levels}
+
+    def _atlas(self, fixed):
+        atlas = np.asarray(fixed, "float32")
+        atlas = atlas[None] if atlas.ndim == self.extractor.ndim + 1 else atlas
+        if atlas.ndim != self.extractor.ndim + 2 or atlas.shape[0] != 1:
+            raise ValueError(f"fixed must be one image, (*spatial, channels). Received: fixed.shape={np.shape(fixed)}.")
+        checks.finite_array("DeepSim", fixed=atlas)
+        return atlas
+
+    def get_config(self):
+        """The arguments of the constructor; the weights of the extractor and the atlas are saved beside it."""
+        return {
+            **super().get_config(),
+            "extractor": keras.saving.serialize_keras_object(self.extractor),
+            "levels": self.levels,
+            "zero_mean": self.zero_mean,
+            "eps": self.eps,
+            "foreground": self.foreground,
+            "fixed": None if self.fixed is None else {"shape": list(self.fixed.shape)},
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuild from `get_config`; an atlas is zero until the weights are loaded."""
+        config = {**config, "extractor": keras.saving.deserialize_keras_object(config["extractor"])}
+        if config["fixed"] is not None:
+            config["fixed"] = np.zeros(config["fixed"]["shape"], "float32")
+        return cls(**config)
+
+    def save_own_variables(self, store):
+        """Keras's hook when a model is saved: keeps the atlas."""
+        if self.fixed is not None:
+            store["fixed"] = self.fixed
+
+    def load_own_variables(self, store):
+        """Keras's hook when a model is loaded: restores the atlas."""
+        if self.fixed is not None:
+            self.fixed = np.asarray(store["fixed"], "float32")
+            self._fixed_features = self._features(self.fixed)
+
+
+def _voxel_weights(weights, images):
+    """Check weights of shape (batch, *spatial) or (batch, *spatial, 1), and return them as the first."""
+    weights = weights[..., 0] if len(weights.shape) == len(images.shape) else weights
+    if tuple(weights.shape[1:]) != tuple(images.shape[1:-1]):
+        raise ValueError(f"sample_weight must weigh images, (batch,), or voxels, {tuple(images.shape[:-1])}. Received: {tuple(weights.shape)}.")
+    return weights
+
+
+def _weights_on_grid(weights, shape):
+    """Average voxel weights (batch, *spatial) onto the grid of a level, (batch, *spatial_l)."""
+    weights = ops.convert_to_tensor(weights)
+    factors = [max(1, round(n / m)) for n, m in zip(weights.shape[1:], shape[1:], strict=True)]
+    pooled = ops.average_pool(weights[..., None], factors, strides=factors, padding="same")
+    return pooled[(slice(None), *(slice(n) for n in shape[1:]), 0)]
+
+
+def _at_least_float32(features):
+    """A tensor in float32 or float64: half precision has too few digits for norms and means over a volume."""
+    features = ops.convert_to_tensor(features)
+    return features if keras.backend.standardize_dtype(features.dtype) == "float64" else ops.cast(features, "float32")

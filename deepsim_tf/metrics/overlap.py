@@ -1,0 +1,57 @@
+"""Overlap of label maps."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def dice(fixed_labels, warped_labels, classes):
+    """Dice coefficient of each class, 2 |A and B| / (|A| + |B|).
+
+    Args:
+        fixed_labels, warped_labels: integer arrays of equal shape, one image or a batch taken as one.
+        classes: number of classes K with background; labels are 0 .. K - 1.
+
+    Returns:
+        float64 array (K,); NaN for a class that is in neither (Learn2Reg's policy; the authors count it as 0).
+
+    Raises:
+        ValueError: shapes that differ, labels beyond the classes or not whole.
+
+    Example:
+        >>> dice(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), classes=2).round(3).tolist()
+        [0.667, 0.8]
+    """
+    a, b = np.asarray(fixed_labels), np.asarray(warped_labels)
+    if a.shape != b.shape:
+        raise ValueError(f"dice compares label maps of equal shape. Received: fixed_labels.shape={a.shape}, warped_labels.shape={b.shape}.")
+    for name, labels in (("fixed_labels", a), ("warped_labels", b)):
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(f"dice expects integer labels. Received: {name} of type {labels.dtype}.")
+        if labels.size and (labels.min() < 0 or labels.max() >= classes):
+            raise ValueError(f"dice expects labels from 0 to {classes - 1} (classes={classes}). Received: {name} from {labels.min()} to {labels.max()}.")
+    size_a, size_b = (np.bincount(labels.ravel(), minlength=classes).astype("float64") for labels in (a, b))
+    both = np.bincount(a[a == b].ravel(), minlength=classes)
+    with np.errstate(invalid="ignore"):
+        return 2 * both / (size_a + size_b)
+
+
+def batch_dice(fixed_labels, warped_labels, classes=None):
+    """Mean Dice of each pair over the classes that occur in it, in a graph: (batch, *spatial) twice -> (batch,).
+
+    `classes=None` takes as many as the labels show.
+    """
+    fixed, warped = (tf.cast(tf.reshape(labels, [tf.shape(labels)[0], -1]), tf.int32) for labels in (fixed_labels, warped_labels))
+    if classes is None:
+        classes = tf.maximum(tf.reduce_max(fixed), tf.reduce_max(warped)) + 1
+
+    def count(labels, weights=None):  # (batch, voxels) -> (batch, classes)
+        return tf.math.bincount(labels, weights=weights, minlength=classes, maxlength=classes, axis=-1, dtype=tf.float32)
+
+    both = count(fixed, tf.cast(fixed == warped, tf.float32))
+    return mean_over_present(2 * both, count(fixed) + count(warped))
+
+
+def mean_over_present(overlap, sizes):
+    """Mean of overlap / sizes over the classes with a size, (batch, classes) twice -> (batch,)."""
+    present = tf.cast(sizes > 0, tf.float32)
+    return tf.reduce_sum(tf.math.divide_no_nan(overlap, sizes), -1) / tf.maximum(tf.reduce_sum(present, -1), 1.0)

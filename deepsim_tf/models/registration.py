@@ -1,0 +1,200 @@
+"""The registration network: moving and fixed image in, warped image and flow out, trained without ground truth."""
+
+import keras
+import tensorflow as tf
+
+from deepsim_tf import checks
+from deepsim_tf._compat import vxm
+from deepsim_tf.layers import CropLike, EdgePad, RescaleTransform, SpatialTransformer, VecInt, padded_size, warp
+from deepsim_tf.metrics.overlap import batch_dice
+from deepsim_tf.models.unet import padding_multiple, paper_unet, resolve_features, voxelmorph_features
+
+
+def _registration_network(shape, backbone, features, int_steps, batch_norm, dropout):
+    """Functional graph {"moving", "fixed"} -> {"warped", "flow", "velocity"}, all on the un-padded grid."""
+    ndim = len(shape)
+    multiple = padding_multiple(features)
+    moving, fixed = (keras.Input((*shape, 1), name=name) for name in ("moving", "fixed"))
+    padded = [EdgePad(multiple, name=f"{name}_pad")(image) for name, image in (("moving", moving), ("fixed", fixed))]
+    if backbone == "voxelmorph":
+        vxm_dense = vxm.networks.VxmDense(
+            tuple(padded_size(n, multiple) for n in shape),
+            nb_unet_features=voxelmorph_features(features),
+            int_steps=0,  # integration follows below, with layers that do not map over the batch
+            input_model=keras.Model([moving, fixed], padded),
+        )
+        field = vxm_dense.references.pos_flow
+    else:
+        x = paper_unet(keras.layers.concatenate(padded, name="unet_input_concat"), features, batch_norm=batch_norm, dropout=dropout)
+        field = getattr(keras.layers, f"Conv{ndim}D")(
+            ndim, 3, padding="same", kernel_initializer=keras.initializers.RandomNormal(stddev=1e-5), name="flow_conv"
+        )(x)
+    velocity = flow = field
+    if int_steps:  # at half resolution, as VoxelMorph integrates
+        velocity = RescaleTransform(0.5, name="velocity_half")(field)
+        flow = RescaleTransform(2, name="flow_full")(VecInt(int_steps=int_steps, name="flow_integrate")(velocity))
+    # Losses are in float32, whatever the precision of the network.
+    velocity = CropLike(shrink=2 if int_steps else 1, dtype="float32", name="velocity")([velocity, fixed])
+    flow = CropLike(dtype="float32", name="flow")([flow, fixed])
+    warped = SpatialTransformer(name="warped")([moving, flow])
+    return keras.Model({"moving": moving, "fixed": fixed}, {"warped": warped, "flow": flow, "velocity": velocity}, name="network")
+
+
+@keras.saving.register_keras_serializable("deepsim_tf")
+class RegistrationModel(keras.Model):
+    """A registration network with its own loss, `similarity(fixed, warped) + weight * regularizer(flow)`.
+
+    Make one with `registration_model`. Called on {"moving", "fixed"}, images (batch, *shape, 1), it gives {"warped", "flow"}.
+    """
+
+    def __init__(self, shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, batch_norm=True, dropout=True, **kwargs):
+        # float32 here only keeps this wrapper from casting the images, which the losses see; layers follow the global policy.
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.shape = checks.image_shape(shape)
+        self.features = resolve_features(backbone, features, len(self.shape))
+        if not isinstance(int_steps, int) or int_steps < 0:
+            raise ValueError(f"int_steps must be the number of integration steps, 0 for none. Received: int_steps={int_steps}.")
+        self.backbone, self.int_steps, self.classes, self.batch_norm, self.dropout = backbone, int_steps, classes, batch_norm, dropout
+        self.network = _registration_network(self.shape, backbone, self.features, int_steps, batch_norm, dropout)
+        self.similarity, self.regularizer, self.weight = None, None, None
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in ("similarity", "regularizer", "dice")}
+        self.built = True
+
+    def call(self, inputs, training=None, with_velocity=False):
+        """{"moving", "fixed"} -> {"warped", "flow"}, and the "velocity" that the regulariser sees where asked for."""
+        moving, fixed = inputs["moving"], inputs["fixed"]
+        who = "A registration model"
+        checks.float_images(who, moving=moving, fixed=fixed)
+        checks.equal_shapes(who, moving=moving, fixed=fixed)
+        checks.image_rank(who, "moving", moving, len(self.shape))
+        if tuple(moving.shape[1:]) != (*self.shape, 1):
+            raise ValueError(f"This registration model was made for images (batch, {', '.join(map(str, self.shape))}, 1). Received: {tuple(moving.shape)}.")
+        outputs = self.network({"moving": moving, "fixed": fixed}, training=training)
+        return outputs if with_velocity else {"warped": outputs["warped"], "flow": outputs["flow"]}
+
+    def compile(self, optimizer="adam", similarity="mse", *, regularizer=None, weight=1.0, **kwargs):
+        """Set what `fit` minimises.
+
+        Args:
+            optimizer: a Keras optimiser.
+            similarity: a Keras loss on (fixed, warped), or the name of one of Keras's.
+            regularizer: a Keras loss on (ignored, flow), or on the velocity with `int_steps > 0`. Default: none.
+            weight: of the regulariser, lambda in the paper.
+            **kwargs: see keras.Model.compile. `jit_compile` is False by default: under XLA, convolutions on a CPU
+                run several times slower (benchmarks/README.md).
+        """
+        super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
+        self.similarity = keras.losses.get(similarity)
+        self.regularizer = keras.losses.get(regularizer)
+        self.weight = float(weight)
+        if not isinstance(self.similarity, keras.losses.Loss):  # a plain function, as keras.losses.get("mse") gives
+            self.similarity = keras.losses.MeanSquaredError() if similarity in ("mse", "mean_squared_error") else _as_loss(similarity)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Similarity plus weighted regulariser; `sample_weight` goes to the similarity."""
+        similarity = self.similarity(x["fixed"], y_pred["warped"], sample_weight)
+        field = y_pred.get("velocity", y_pred["flow"])
+        regularizer = 0.0 if self.regularizer is None else self.regularizer(tf.zeros_like(field), field)
+        self._trackers["similarity"].update_state(similarity)
+        self._trackers["regularizer"].update_state(regularizer)
+        return similarity + self.weight * regularizer
+
+    def train_step(self, data):
+        """One update."""
+        x, y, sample_weight = self._unpack(data)
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True, with_velocity=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
+            self._loss_tracker.update_state(loss)
+            scaled = self.optimizer.scale_loss(loss)
+        self.optimizer.apply_gradients(zip(tape.gradient(scaled, self.trainable_weights), self.trainable_weights, strict=True))
+        return self._results("loss", "similarity", "regularizer")
+
+    def test_step(self, data):
+        """Losses, and the Dice of labels where there are any."""
+        x, y, sample_weight = self._unpack(data)
+        y_pred = self(x, training=False, with_velocity=True)
+        self._loss_tracker.update_state(self.compute_loss(x, y, y_pred, sample_weight, training=False))
+        if y is None:
+            return self._results("loss", "similarity", "regularizer")
+        moving, fixed = y["moving_labels"], y["fixed_labels"]
+        if self.classes is not None:
+            moving, fixed = (checks.labels_in_graph("A registration model", labels, self.classes) for labels in (moving, fixed))
+        warped = warp(moving[..., None], y_pred["flow"], interpolation="nearest")[..., 0]
+        self._trackers["dice"].update_state(batch_dice(fixed, warped, self.classes))
+        return self._results("loss", "similarity", "regularizer", "dice")
+
+    def fit(self, *args, **kwargs):
+        """See keras.Model.fit; x is {"moving", "fixed"}, y {"moving_labels", "fixed_labels"} or absent.
+
+        Raises ValueError on integer images, NaN or infinity, and shapes that are not the model's.
+        """
+        with checks.graph_errors():
+            return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """See keras.Model.evaluate; gives loss, similarity, regularizer, and dice where there are labels."""
+        with checks.graph_errors():
+            return super().evaluate(*args, **kwargs)
+
+    def _unpack(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        checks.float_images("A registration model", moving=x["moving"], fixed=x["fixed"])
+        moving, fixed = checks.finite_in_graph("A registration model", moving=x["moving"], fixed=x["fixed"])
+        return {"moving": moving, "fixed": fixed}, y, sample_weight
+
+    def _results(self, *names):
+        found = {"loss": self._loss_tracker, **self._trackers}
+        return {name: found[name].result() for name in names}
+
+    @property
+    def metrics(self):
+        """Loss, similarity, regularizer, dice: Keras resets them with every epoch."""
+        return [self._loss_tracker, *self._trackers.values()] if self.compiled else []
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        names = ("name", "trainable", "shape", "backbone", "features", "int_steps", "classes", "batch_norm", "dropout")
+        return {name: getattr(self, name) for name in names}
+
+    def get_compile_config(self):
+        """What `compile` received, with the extractor of a DeepSim inside."""
+        if not self.compiled:
+            return None
+        parts = {"optimizer": self.optimizer, "similarity": self.similarity, "regularizer": self.regularizer}
+        return {
+            **{name: keras.saving.serialize_keras_object(part) for name, part in parts.items()},
+            "weight": self.weight,
+            "jit_compile": self.jit_compile,
+        }
+
+    def compile_from_config(self, config):
+        """Compile as the saved model was, and make the optimiser's variables so that their values can be loaded."""
+        self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+        self.optimizer.build(self.trainable_variables)
+
+
+def _as_loss(similarity):
+    """A Loss object from the name of one of Keras's losses."""
+    return keras.losses.get({"class_name": "".join(word.capitalize() for word in similarity.split("_")), "config": {}})
+
+
+def registration_model(shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, batch_norm=True, dropout=True):
+    """A registration network on the U-Net that `segmentation_model` uses too.
+
+    Args:
+        shape: spatial shape of the images, 2-D or 3-D, any size (padded inside to what the network needs).
+        backbone: `"voxelmorph"` (`vxm.networks.VxmDense`) or `"paper"` (the authors' strided U-Net).
+        features: widths of the encoder's levels; the decoder has them reversed. Defaults as in `segmentation_model`.
+        int_steps: 0 for a displacement at full resolution; above, the number of integration steps of a stationary velocity
+            at half resolution, which gives a diffeomorphic flow (VoxelMorph's usual value is 7).
+        classes: number of classes with background, for the Dice in `evaluate`. Default: as many as the labels show.
+        batch_norm, dropout: of the paper's backbone.
+
+    Returns:
+        A `keras.Model`: {"moving", "fixed"}, each (batch, *shape, 1) -> {"warped": (batch, *shape, 1), "flow": (batch, *shape, ndim)};
+        `flow` is the displacement in voxels. Compile it with `compile(optimizer, similarity=..., regularizer=..., weight=...)`.
+    """
+    return RegistrationModel(
+        shape, backbone=backbone, features=features, int_steps=int_steps, classes=classes, batch_norm=batch_norm, dropout=dropout
+    )

@@ -1,0 +1,87 @@
+"""The supplementary task: a segmentation network, whose encoder becomes the similarity."""
+
+import keras
+from keras import layers as kl
+
+from deepsim_tf import checks
+from deepsim_tf.layers import CropLike
+from deepsim_tf.models.unet import build_unet, resolve_features
+
+
+@keras.saving.register_keras_serializable("deepsim_tf")
+class SegmentationModel(keras.Model):
+    """A U-Net with a softmax over the classes; make one with `segmentation_model`."""
+
+    def __init__(self, shape, classes, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True, **kwargs):
+        shape = checks.image_shape(shape)
+        features = resolve_features(backbone, features, len(shape))
+        if not isinstance(classes, int) or classes < 2:
+            raise ValueError(f"classes must be the number of classes with background, at least 2. Received: classes={classes}.")
+        images = keras.Input((*shape, 1), name="images")
+        x = build_unet(images, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout)
+        x = getattr(kl, f"Conv{len(shape)}D")(classes, 1, name="logits")(x)
+        x = CropLike(name="unpad")([x, images])
+        # Probabilities stay in float32 under mixed precision: their logarithm is the loss.
+        super().__init__(images, kl.Softmax(dtype="float32", name="probabilities")(x), **kwargs)
+        self.shape, self.classes, self.backbone, self.features = shape, classes, backbone, features
+        self.batch_norm, self.dropout = batch_norm, dropout
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        names = ("name", "shape", "classes", "backbone", "features", "batch_norm", "dropout")
+        return {**{name: getattr(self, name) for name in names}, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Build the network anew from `get_config`."""
+        trainable = config.pop("trainable", True)
+        model = cls(**config)
+        model.trainable = trainable
+        return model
+
+    def train_step(self, data):
+        """One update, after a check that images are finite and labels lie within the classes."""
+        return super().train_step(self._checked(data))
+
+    def test_step(self, data):
+        """One validation step, after the same check."""
+        return super().test_step(self._checked(data))
+
+    def fit(self, *args, **kwargs):
+        """See keras.Model.fit. Raises ValueError on integer, NaN or infinite images and on labels outside `classes`."""
+        with checks.graph_errors():
+            return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """See keras.Model.evaluate; the same checks as `fit`."""
+        with checks.graph_errors():
+            return super().evaluate(*args, **kwargs)
+
+    def _checked(self, data):
+        images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
+        checks.float_images("A segmentation model", images=images)
+        (images,) = checks.finite_in_graph("A segmentation model", images=images)
+        return keras.utils.pack_x_y_sample_weight(images, checks.labels_in_graph("A segmentation model", labels, self.classes), weight)
+
+
+def segmentation_model(shape, classes, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True):
+    """A segmentation network on the U-Net that `registration_model` uses too.
+
+    Args:
+        shape: spatial shape of the images, 2-D or 3-D, any size (padded inside to what the network needs).
+        classes: number of classes with background.
+        backbone: `"voxelmorph"` (`vxm.networks.Unet`) or `"paper"` (the authors' strided U-Net).
+        features: widths of the encoder's levels; the decoder has them reversed. Default: (16, 32, 32, 32) for
+            VoxelMorph's, (64, 128, 256) in 2-D and (32, 64, 128) in 3-D for the paper's.
+        batch_norm, dropout: of the paper's backbone.
+
+    Returns:
+        A `keras.Model` from images (batch, *shape, 1) to probabilities (batch, *shape, classes). Compile it with
+        `loss="sparse_categorical_crossentropy"` (the paper's cross-entropy).
+
+    Example:
+        >>> model = ds.models.segmentation_model((64, 64), classes=3)
+        >>> model.output_shape
+        (None, 64, 64, 3)
+    """
+    return SegmentationModel(shape, classes, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout)
