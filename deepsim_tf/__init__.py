@@ -1,5 +1,12 @@
-"""Semantic similarity for learned image registration, in Keras."""
+"""Semantic similarity for learned image registration, in Keras.
 
-from deepsim_tf import _compat  # noqa: F401  (first: it repairs VoxelMorph before anything imports it)
+The pipeline in order: `data` -> `augmentation` -> `models` (segmentation) -> `models.FeatureExtractor` -> `losses.DeepSim`
+-> `models` (registration) -> `fit` -> `metrics` and `evaluate`.
+"""
 
+from deepsim_tf import _compat  # noqa: F401, I001  (first: it repairs VoxelMorph before anything imports it)
+from deepsim_tf import augmentation, data, layers, losses, metrics, models
+from deepsim_tf.evaluation import evaluate, register
+
+__all__ = ["augmentation", "data", "evaluate", "layers", "losses", "metrics", "models", "register"]
 __version__ = "0.1.0"

@@ -47,14 +47,15 @@ class RegistrationModel(keras.Model):
     Make one with `registration_model`. Called on {"moving", "fixed"}, images (batch, *shape, 1), it gives {"warped", "flow"}.
     """
 
-    def __init__(self, shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, batch_norm=True, dropout=True, **kwargs):
+    def __init__(self, shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, intensity=None, batch_norm=True, dropout=True, **kwargs):
         # float32 here only keeps this wrapper from casting the images, which the losses see; layers follow the global policy.
         super().__init__(**{"dtype": "float32", **kwargs})
         self.shape = checks.image_shape(shape)
         self.features = resolve_features(backbone, features, len(self.shape))
         if not isinstance(int_steps, int) or int_steps < 0:
             raise ValueError(f"int_steps must be the number of integration steps, 0 for none. Received: int_steps={int_steps}.")
-        self.backbone, self.int_steps, self.classes, self.batch_norm, self.dropout = backbone, int_steps, classes, batch_norm, dropout
+        self.backbone, self.int_steps, self.classes, self.intensity = backbone, int_steps, classes, intensity
+        self.batch_norm, self.dropout = batch_norm, dropout
         self.network = _registration_network(self.shape, backbone, self.features, int_steps, batch_norm, dropout)
         self.similarity, self.regularizer, self.weight = None, None, None
         self._trackers = {name: keras.metrics.Mean(name=name) for name in ("similarity", "regularizer", "dice")}
@@ -154,7 +155,7 @@ class RegistrationModel(keras.Model):
 
     def get_config(self):
         """The arguments of the constructor."""
-        names = ("name", "trainable", "shape", "backbone", "features", "int_steps", "classes", "batch_norm", "dropout")
+        names = ("name", "trainable", "shape", "backbone", "features", "int_steps", "classes", "intensity", "batch_norm", "dropout")
         return {name: getattr(self, name) for name in names}
 
     def get_compile_config(self):
@@ -179,7 +180,9 @@ def _as_loss(similarity):
     return keras.losses.get({"class_name": "".join(word.capitalize() for word in similarity.split("_")), "config": {}})
 
 
-def registration_model(shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, batch_norm=True, dropout=True):
+def registration_model(
+    shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, intensity=None, batch_norm=True, dropout=True
+):
     """A registration network on the U-Net that `segmentation_model` uses too.
 
     Args:
@@ -189,6 +192,8 @@ def registration_model(shape, *, backbone="voxelmorph", features=None, int_steps
         int_steps: 0 for a displacement at full resolution; above, the number of integration steps of a stationary velocity
             at half resolution, which gives a diffeomorphic flow (VoxelMorph's usual value is 7).
         classes: number of classes with background, for the Dice in `evaluate`. Default: as many as the labels show.
+        intensity: the rule that brought the training images to [0, 1], such as `"fixed:0:256"` (`ImageSet.intensity`); kept with the
+            model, and applied by `ds.register` to image files.
         batch_norm, dropout: of the paper's backbone.
 
     Returns:
@@ -196,5 +201,12 @@ def registration_model(shape, *, backbone="voxelmorph", features=None, int_steps
         `flow` is the displacement in voxels. Compile it with `compile(optimizer, similarity=..., regularizer=..., weight=...)`.
     """
     return RegistrationModel(
-        shape, backbone=backbone, features=features, int_steps=int_steps, classes=classes, batch_norm=batch_norm, dropout=dropout
+        shape,
+        backbone=backbone,
+        features=features,
+        int_steps=int_steps,
+        classes=classes,
+        intensity=intensity,
+        batch_norm=batch_norm,
+        dropout=dropout,
     )

@@ -2,9 +2,11 @@
 
 import keras
 from keras import layers as kl
+from keras import ops
 
 from deepsim_tf import checks
 from deepsim_tf.layers import CropLike
+from deepsim_tf.metrics.overlap import batch_dice
 from deepsim_tf.models.unet import build_unet, resolve_features
 
 
@@ -85,3 +87,9 @@ def segmentation_model(shape, classes, *, backbone="voxelmorph", features=None, 
         (None, 64, 64, 3)
     """
     return SegmentationModel(shape, classes, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout)
+
+
+@keras.saving.register_keras_serializable("deepsim_tf")
+def segmentation_dice(labels, probabilities):
+    """Mean Dice of each image over the classes that occur in it: (batch, *spatial), (batch, *spatial, classes) -> (batch,)."""
+    return batch_dice(labels, ops.argmax(probabilities, axis=-1), probabilities.shape[-1])

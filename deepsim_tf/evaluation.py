@@ -1,0 +1,161 @@
+"""Registering single pairs of any size, and measuring a model on an ImageSet."""
+
+import os
+import time
+
+import numpy as np
+import pandas
+import tqdm
+from skimage.transform import downscale_local_mean
+from skimage.transform import resize as skimage_resize
+
+from deepsim_tf import checks, metrics
+from deepsim_tf.data.intensity import apply_intensity
+from deepsim_tf.data.volumes import read_volume
+from deepsim_tf.layers import warp
+from deepsim_tf.models.feature_extractor import load_model
+
+
+def register(model, moving, fixed):
+    """Register one pair of images of any size, on the fixed image's grid.
+
+    Both are resampled to the model's shape (averaged over blocks where that divides them, else linearly with
+    anti-aliasing), and the flow is scaled back to the fixed image's grid.
+
+    Args:
+        model: a registration model, or the path of one or of its run folder.
+        moving, fixed: float arrays (*spatial) or (*spatial, 1) of one shape, scaled as the training images were; or paths of
+            image files, to which the model's own intensity rule is applied.
+
+    Returns:
+        dict of `warped` (*spatial, 1); `flow` (*spatial, ndim), displacement in voxels of the fixed image;
+        `similarity_map` (*spatial) in [-1, 1] where the model was trained with DeepSim, else None.
+
+    Raises:
+        ValueError: files that cannot be read, shapes that differ, integer images, NaN or infinity.
+    """
+    model = load_model(model) if isinstance(model, (str, os.PathLike)) else model
+    moving, fixed = (_as_image(model, name, image) for name, image in (("moving", moving), ("fixed", fixed)))
+    checks.equal_shapes("register", moving=moving, fixed=fixed)
+    flow = predict_flow(model, moving, fixed)
+    warped = warp_image(moving, flow)
+    result = {"warped": warped, "flow": flow, "similarity_map": None}
+    if hasattr(model.similarity, "similarity_map"):
+        result["similarity_map"] = np.asarray(model.similarity.similarity_map(fixed[None], warped[None]))[0]
+    return result
+
+
+def predict_flow(model, moving, fixed):
+    """The flow (*spatial, ndim) on the grid of two images (*spatial, 1), from a model of any shape."""
+    pair = {name: _to_shape(image, model.shape)[None] for name, image in (("moving", moving), ("fixed", fixed))}
+    return scale_flow(np.asarray(model.predict_on_batch(pair)["flow"])[0], fixed.shape[:-1])
+
+
+def scale_flow(flow, shape):
+    """A flow on another grid: interpolated linearly, displacements multiplied by the ratio of the sizes."""
+    if flow.shape[:-1] == tuple(shape):
+        return flow
+    factors = np.divide(shape, flow.shape[:-1])
+    # Half-pixel centres: voxel i of a grid reduced by f lies at f i + (f - 1) / 2 of the fine one.
+    return (skimage_resize(flow, (*shape, flow.shape[-1]), order=1, mode="edge", anti_aliasing=False) * factors).astype("float32")
+
+
+def warp_image(image, flow):
+    """`image o flow`, linearly: (*spatial, 1), (*spatial, ndim) -> (*spatial, 1)."""
+    return np.asarray(warp(image[None], flow[None]))[0]
+
+
+def warp_labels(labels, flow):
+    """`labels o flow`, nearest voxel: (*spatial), (*spatial, ndim) -> (*spatial)."""
+    return np.asarray(warp(labels[None, ..., None], flow[None], interpolation="nearest"))[0, ..., 0]
+
+
+def evaluate(model, images, *, verbose=1):
+    """Measure a model on every pair of an ImageSet.
+
+    Args:
+        model: a registration model, or the path of one or of its run folder; None measures identity, no registration.
+        images: an ImageSet, of any size: flows are brought to its grid, where everything is measured.
+        verbose: 1 shows a progress bar.
+
+    Returns:
+        pandas.DataFrame, one row a pair: moving, fixed (names), dice (mean over the classes present), dice_<class>, hd95
+        (mean over the foreground classes, in mm), folds (fraction of voxels), sd_log_jacobian, seconds (of the prediction). Without labels,
+        the columns dice and hd95 are NaN.
+    """
+    model = load_model(model) if isinstance(model, (str, os.PathLike)) else model
+    rows = []
+    pairs = images.pairs()
+    if not pairs:
+        raise ValueError(f"{images!r} has no pairs to evaluate.")
+    for k, (i, j) in enumerate(tqdm.tqdm(pairs, desc="evaluate", unit="pair", disable=not verbose)):
+        moving, fixed, moving_labels, fixed_labels = images.pair(k)
+        if k == 0 and model is not None:
+            predict_flow(model, moving, fixed)  # builds the graph, which is not the time of a prediction
+        started = time.perf_counter()
+        flow = np.zeros((*images.shape, len(images.shape)), "float32") if model is None else predict_flow(model, moving, fixed)
+        seconds = time.perf_counter() - started if model is not None else 0.0
+        rows.append(
+            {
+                "moving": images.names[i],
+                "fixed": "atlas" if j is None else images.names[j],
+                **_overlap(images, flow, moving_labels, fixed_labels),
+                "folds": metrics.folding_fraction(flow),
+                "sd_log_jacobian": metrics.sd_log_jacobian(flow),
+                "seconds": seconds,
+            }
+        )
+    return pandas.DataFrame(rows)
+
+
+def summarise(pairs, seconds_per_step=None):
+    """Means over the pairs of each method, in order of appearance.
+
+    Args:
+        pairs: tables of `evaluate`, one under the other, with a column `method`.
+        seconds_per_step: dict of training time by method, for a column of that name.
+    """
+    measured = [name for name in pairs.columns if name not in ("method", "moving", "fixed", "seconds")]
+    groups = pairs.groupby("method", sort=False)
+    summary = groups[measured].mean()
+    summary.insert(0, "pairs", groups.size())
+    summary["seconds_per_step"] = pandas.Series(seconds_per_step or {}, dtype="float64").reindex(summary.index)
+    return summary.reset_index()
+
+
+def _overlap(images, flow, moving_labels, fixed_labels):
+    if moving_labels is None:
+        return {"dice": np.nan, "hd95": np.nan}
+    warped_labels = warp_labels(moving_labels, flow)
+    dice = metrics.dice(fixed_labels, warped_labels, images.classes)
+    distances = metrics.hausdorff95(fixed_labels, warped_labels, images.classes, spacing=images.spacing)
+    return {
+        "dice": float(np.nanmean(dice)),
+        **{f"dice_{c}": float(value) for c, value in enumerate(dice)},
+        "hd95": float(np.nanmean(distances[1:])) if np.isfinite(distances[1:]).any() else np.nan,
+    }
+
+
+def _as_image(model, name, image):
+    if isinstance(image, (str, os.PathLike)):
+        if model.intensity is None:
+            raise ValueError(f"The model carries no intensity rule for files. Pass {name} as a float array scaled as the training images were.")
+        image = apply_intensity(read_volume(image), model.intensity)
+    image = np.asarray(image)
+    checks.float_images("register", **{name: image})
+    checks.finite_array("register", **{name: image})
+    ndim = len(model.shape)
+    image = image[..., None] if image.ndim == ndim else image
+    if image.ndim != ndim + 1 or image.shape[-1] != 1:
+        raise ValueError(f"register expects {ndim}-D images, (*spatial) or (*spatial, 1). Received: {name}.shape={image.shape}.")
+    return image.astype("float32")
+
+
+def _to_shape(image, shape):
+    """An image (*spatial, 1) at another size."""
+    size = image.shape[:-1]
+    if size == tuple(shape):
+        return image
+    if all(n % m == 0 for n, m in zip(size, shape, strict=True)):
+        return downscale_local_mean(image, (*np.floor_divide(size, shape), 1)).astype("float32")
+    return skimage_resize(image, (*shape, 1), order=1, mode="edge", anti_aliasing=True).astype("float32")

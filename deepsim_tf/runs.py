@@ -1,0 +1,106 @@
+"""The run folder: config.json, checks that it is the same run, and files that are whole or not there."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import tempfile
+from importlib import metadata
+
+
+@contextlib.contextmanager
+def written_aside(path):
+    """A temporary path beside `path` that takes its name when the block ends well, and vanishes otherwise.
+
+    Example:
+        >>> with written_aside("runs/a/pairs.csv") as aside:
+        ...     table.to_csv(aside)
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own, because Keras insists on the ending of a file's name.
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        aside = pathlib.Path(folder) / path.name
+        yield aside
+        os.replace(aside, path)
+
+
+def open_run(folder, recipe):
+    """Create a run folder with its config.json, or check that an existing one holds the same recipe.
+
+    Versions and commit may differ: a run may go on after an update.
+
+    Returns:
+        The folder, a pathlib.Path.
+
+    Raises:
+        ValueError: the folder holds another recipe, or other files.
+    """
+    folder = pathlib.Path(folder)
+    config = {"task": recipe.task, "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))), "versions": versions(), "commit": commit()}
+    path = folder / "config.json"
+    if path.exists():
+        other = read_config(folder)
+        if other["task"] != config["task"]:
+            raise ValueError(f"{folder} already holds a {other['task']} run, and this is a {config['task']} run. Choose another folder (--out).")
+        differences = [
+            f"{name} is {other['recipe'].get(name)!r} there and {value!r} here"
+            for name, value in config["recipe"].items()
+            if other["recipe"].get(name) != value
+        ]
+        if differences:
+            raise ValueError(f"{folder} already holds another recipe: {'; '.join(differences)}. Choose another folder (--out).")
+        return folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is not empty and no run (it has no config.json). Choose another folder (--out).")
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def read_config(folder):
+    """The config.json of a run folder, a dict with task, recipe, versions and commit."""
+    path = pathlib.Path(folder) / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a run folder: it has no config.json. Expected the folder that a training wrote.")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config["task"], config["recipe"].keys()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{path} cannot be read. Expected the JSON that a training wrote, with task and recipe.") from None
+    return config
+
+
+def read_recipe(folder):
+    """The recipe of a run folder."""
+    from deepsim_tf import recipes
+
+    config = read_config(folder)
+    kind = {"segmentation": recipes.SegmentationRecipe, "registration": recipes.RegistrationRecipe}.get(config["task"])
+    try:
+        return kind(**{**config["recipe"], "features": tuple(config["recipe"]["features"])})
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{folder}/config.json holds no recipe of this version ({error}). Train again, in another folder.") from None
+
+
+def versions():
+    """Versions of what computes the numbers."""
+    names = ("deepsim_tf", "tensorflow", "keras", "voxelmorph", "neurite", "numpy")
+    found = {"python": platform.python_version()}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def commit():
+    """The git commit of this package where it lies in a checkout, else None."""
+    here = pathlib.Path(__file__).resolve().parent
+    try:
+        result = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 and (here.parent / ".git").exists() else None
