@@ -1,0 +1,133 @@
+"""Spatial augmentation: one random affine map per sample, for its images and its label maps alike."""
+
+import itertools
+import math
+
+import tensorflow as tf
+
+from deepsim_tf.layers.warp import voxel_grid, warp
+
+
+class RandomAffine:
+    """Rotate, scale, shear, move and flip each sample of a batch at random.
+
+    The sample at voxel p is read at c + A (p - c) + t, where c is the centre of the grid,
+    A = rotation * shear * flips / scale, and t the translation. Images are sampled linearly, labels
+    nearest; beyond the border the border's value continues. Angles are in voxel coordinates, so on
+    anisotropic voxels a rotation also shears. The defaults are the paper's for the 2-D data.
+
+    Args:
+        rotation: largest angle in degrees, drawn from +-rotation; in 3-D, one angle about each axis.
+        scale: (least, largest) magnification, the same on all axes; above 1, structures get larger.
+        shear: largest off-diagonal element of the shear matrix, drawn from +-shear.
+        translation: largest translation as a fraction of each side, drawn from +-translation. (The authors' own
+            translation has no effect; 0 is therefore their setting.)
+        flip: whether each axis is flipped with probability 1/2.
+
+    Raises:
+        ValueError: an argument outside its range.
+
+    Example:
+        >>> augment = ds.augmentation.RandomAffine(rotation=5)
+        >>> batches = ds.data.registration_dataset(images, 4, training=True, augment=augment)
+    """
+
+    def __init__(self, *, rotation=180.0, scale=(0.8, 1.2), shear=0.03, translation=0.0, flip=True):
+        for name, value, most in (("rotation", rotation, 180), ("shear", shear, 0.5), ("translation", translation, 1)):
+            if not _is_number(value) or not 0 <= value <= most:
+                raise ValueError(f"{name} must be a number from 0 to {most}. Received: {name}={value!r}.")
+        if not isinstance(scale, (tuple, list)) or len(scale) != 2 or not all(map(_is_number, scale)) or not 0 < scale[0] <= scale[1]:
+            raise ValueError(f"scale must be a pair (least, largest) with 0 < least <= largest. Received: scale={scale!r}.")
+        self.rotation, self.scale, self.shear, self.translation, self.flip = rotation, tuple(scale), shear, translation, bool(flip)
+
+    def __repr__(self):
+        values = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"RandomAffine({values})"
+
+    def __call__(self, tensors, seed):
+        """Apply the same map to every tensor of a sample.
+
+        Args:
+            tensors: dict of images (batch, *spatial, channels), float, and label maps (batch, *spatial),
+                integer, whose keys end in "labels"; all on one grid.
+            seed: two integers; equal seeds give equal maps.
+
+        Returns:
+            dict with the same keys, shapes and dtypes.
+        """
+        labels = [key for key in tensors if key.endswith("labels")]
+        images = [key for key in tensors if key not in labels]
+        if not images:
+            raise ValueError(f"Expected at least one image, a key that does not end in 'labels'. Received: {list(tensors)}.")
+        first = tensors[images[0]]
+        shape = first.shape[1:-1]
+        for key in images + labels:
+            spatial = tensors[key].shape[1:] if key in labels else tensors[key].shape[1:-1]
+            if spatial.as_list() != shape.as_list():
+                raise ValueError(f"All tensors of a sample share a grid. Received: {images[0]} on {shape}, {key} on {spatial}.")
+        size = tf.cast(tf.shape(first)[1:-1], tf.float32)
+        matrix, offset = self.sample(tf.shape(first)[0], len(shape), seed)
+        flow = affine_flow(matrix, offset * size, tf.shape(first)[1:-1])
+        flow = tf.ensure_shape(flow, [first.shape[0], *shape, len(shape)])
+        moved = {}
+        for keys, interpolation in ((images, "linear"), (labels, "nearest")):
+            if not keys:
+                continue
+            # Tensors of a sample as channels of one, so that the neighbours are looked up once.
+            channels = [tensors[key] if interpolation == "linear" else tensors[key][..., None] for key in keys]
+            warped = warp(tf.concat(channels, -1), flow, interpolation=interpolation)
+            parts = tf.split(warped, [part.shape[-1] for part in channels], axis=-1)
+            moved.update({key: part if interpolation == "linear" else part[..., 0] for key, part in zip(keys, parts)})
+        return {key: moved[key] for key in tensors}
+
+    def sample(self, count, ndim, seed):
+        """Draw `count` maps: matrices A (count, ndim, ndim), and translations (count, ndim) as fractions of the sides."""
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, num=5))
+
+        def uniform(shape, low, high):
+            return tf.random.stateless_uniform([count, *shape], seeds.pop(), low, high)
+
+        planes = list(itertools.combinations(range(ndim), 2))
+        angles = uniform([len(planes)], -self.rotation, self.rotation) * (math.pi / 180)
+        scale = uniform([1, 1], *self.scale)
+        shear = uniform([ndim, ndim], -self.shear, self.shear)
+        offset = uniform([ndim], -self.translation, self.translation)
+        signs = tf.where(uniform([ndim], 0, 1) < (0.5 if self.flip else 0.0), -1.0, 1.0)
+
+        matrix = tf.eye(ndim) + tf.linalg.set_diag(shear, tf.zeros([count, ndim]))
+        for k, (i, j) in enumerate(planes):
+            matrix = _rotation(angles[:, k], i, j, ndim) @ matrix
+        return matrix * signs[:, None, :] / scale, offset
+
+
+def affine_flow(matrix, translation, shape):
+    """The flow of an affine map about the grid's centre c: flow(p) = c + A (p - c) + t - p.
+
+    Args:
+        matrix: A, tensor (batch, ndim, ndim).
+        translation: t in voxels, tensor (batch, ndim).
+        shape: the spatial shape, a tuple or a 1-D integer tensor.
+
+    Returns:
+        Tensor (batch, *shape, ndim), float32, in voxels.
+    """
+    matrix, translation = tf.convert_to_tensor(matrix, tf.float32), tf.convert_to_tensor(translation, tf.float32)
+    ndim = matrix.shape[-1]
+    centre = (tf.cast(shape, tf.float32) - 1) / 2
+    points = tf.reshape(voxel_grid(shape) - centre, [-1, ndim])  # (voxels, ndim)
+    flow = tf.matmul(points[None], matrix - tf.eye(ndim), transpose_b=True) + translation[:, None]
+    return tf.reshape(flow, tf.concat([tf.shape(matrix)[:1], shape, [ndim]], 0))
+
+
+def _rotation(angle, i, j, ndim):
+    """Rotation by `angle` (batch,), in radians, in the plane of axes i and j: (batch, ndim, ndim)."""
+    # E_ij + E_ji sit in constant matrices, because a tensor's elements cannot be assigned.
+    plane = tf.one_hot([i, j], ndim)  # (2, ndim): rows e_i, e_j
+    diagonal = tf.linalg.diag(tf.reduce_sum(plane, 0))
+    turn = tf.tensordot(plane[1], plane[0], 0) - tf.tensordot(plane[0], plane[1], 0)
+    angle = angle[:, None, None]
+    return tf.eye(ndim) + (tf.cos(angle) - 1) * diagonal + tf.sin(angle) * turn
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

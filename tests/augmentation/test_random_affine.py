@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import ndimage
+
+from deepsim_tf.augmentation import RandomAffine
+from deepsim_tf.augmentation.spatial import affine_flow
+from deepsim_tf.layers import warp
+
+OFF = {"rotation": 0, "scale": (1.0, 1.0), "shear": 0, "flip": False}
+
+
+def batch(shape=(20, 24), count=2):
+    rng = np.random.default_rng(0)
+    image = ndimage.gaussian_filter(rng.random((count, *shape)), (0, *[2] * len(shape))).astype("float32")
+    labels = (image > np.median(image)).astype("int32")
+    return {
+        "moving": tf.constant(image[..., None]),
+        "fixed": tf.constant(image[..., None]),
+        "moving_labels": tf.constant(labels),
+        "fixed_labels": tf.constant(labels),
+    }
+
+
+@pytest.mark.parametrize("shape", [(20, 24), (10, 12, 14)])
+def test_an_affine_map_is_scipys(shape):
+    # scipy reads output p at matrix @ p + offset; ours is about the centre c: offset = c + t - matrix @ c
+    ndim, rng = len(shape), np.random.default_rng(1)
+    image = rng.random(shape).astype("float32")
+    matrix, move, centre = np.eye(ndim) + 0.2 * rng.normal(size=(ndim, ndim)), rng.normal(size=ndim), (np.array(shape) - 1) / 2
+    flow = affine_flow(matrix[None], move[None], shape)
+    for interpolation, order, tolerance in (("linear", 1, 1e-4), ("nearest", 0, 0)):
+        ours = warp(image[None, ..., None], flow, interpolation=interpolation)[0, ..., 0]
+        theirs = ndimage.affine_transform(image, matrix, centre + move - matrix @ centre, order=order, mode="nearest")
+        np.testing.assert_allclose(ours, theirs, atol=tolerance)
+
+
+def test_a_quarter_turn_of_the_sampled_rotation_is_numpys():
+    augment = RandomAffine(**{**OFF, "rotation": 180})
+    matrices = augment.sample(1000, 2, (1, 2))[0].numpy()
+    angles = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
+    assert angles.min() < -170 and angles.max() > 170 and abs(angles.mean()) < 15
+    np.testing.assert_allclose(matrices @ matrices.transpose(0, 2, 1), np.broadcast_to(np.eye(2), (1000, 2, 2)), atol=1e-5)
+    quarter = warp(batch((9, 9))["moving"], affine_flow([[[0.0, -1.0], [1.0, 0.0]]] * 2, [[0.0, 0.0]] * 2, (9, 9)))
+    np.testing.assert_allclose(quarter, np.rot90(batch((9, 9))["moving"], k=-1, axes=(1, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(20, 24), (10, 12, 14)])
+def test_a_pair_and_its_labels_move_together(shape):
+    data = batch(shape)
+    out = RandomAffine()(data, (3, 4))
+    np.testing.assert_array_equal(out["moving"], out["fixed"])
+    np.testing.assert_array_equal(out["moving_labels"], out["fixed_labels"])
+    # The threshold of the moved image is the moved labels, but for voxels on the contour.
+    agree = (out["moving"].numpy()[..., 0] > np.median(data["moving"])) == out["moving_labels"].numpy()
+    assert agree.mean() > 0.93 and not np.allclose(out["moving"], data["moving"])
+
+
+def test_samples_of_a_batch_move_differently():
+    matrices, _ = RandomAffine().sample(2, 3, (3, 4))
+    assert np.abs(matrices[0] - matrices[1]).max() > 0.01
+
+
+def test_ranges_of_zero_are_the_identity():
+    data = batch()
+    out = RandomAffine(**OFF)(data, (3, 4))
+    for key, value in data.items():
+        np.testing.assert_array_equal(out[key], value)
+
+
+def test_translation_moves_by_up_to_its_fraction_of_each_side():
+    # The authors' translation has no effect.
+    augment = RandomAffine(**OFF, translation=0.25)
+    _, offset = augment.sample(1000, 2, (5, 6))
+    assert 0.24 < np.abs(offset).max() <= 0.25
+    ramp = tf.broadcast_to(tf.range(20.0)[None, :, None, None], (1, 20, 24, 1))
+    moved = augment({"image": ramp}, (5, 7))["image"] - ramp
+    rows = augment.sample(1, 2, (5, 7))[1][0, 0] * 20
+    np.testing.assert_allclose(moved[0, 8:12, :, 0], np.full((4, 24), rows), atol=1e-4)
+
+
+def test_scale_above_one_enlarges_and_flips_occur_half_of_the_time():
+    matrices, _ = RandomAffine(rotation=0, scale=(2.0, 2.0), shear=0).sample(1000, 2, (5, 6))
+    np.testing.assert_allclose(np.abs(matrices), np.broadcast_to(np.eye(2) / 2, (1000, 2, 2)), atol=1e-6)
+    assert abs((matrices.numpy()[:, 0, 0] < 0).mean() - 0.5) < 0.05
+
+
+def test_equal_seeds_give_equal_maps_in_and_out_of_a_graph():
+    augment, data = RandomAffine(), batch()
+    first, again, other = augment(data, (3, 4)), tf.function(augment)(data, tf.constant([3, 4])), augment(data, (3, 5))
+    np.testing.assert_allclose(first["moving"], again["moving"], atol=1e-5)
+    assert np.abs(first["moving"] - other["moving"]).max() > 0.01
+
+
+def test_dtypes_and_static_shapes_are_kept():
+    data = batch()
+    out = RandomAffine()(data, (3, 4))
+    assert list(out) == list(data)
+    assert [(v.dtype, v.shape) for v in out.values()] == [(v.dtype, v.shape) for v in data.values()]
+
+
+@pytest.mark.parametrize(("name", "value"), [("rotation", -1), ("scale", (1.2, 0.8)), ("scale", 1.1), ("shear", "a"), ("translation", 2)])
+def test_an_argument_outside_its_range_is_named(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be .* Received: {name}="):
+        RandomAffine(**{name: value})
+
+
+def test_tensors_on_different_grids_are_refused():
+    with pytest.raises(ValueError, match="share a grid"):
+        RandomAffine()({"image": tf.zeros((1, 8, 8, 1)), "labels": tf.zeros((1, 8, 9), tf.int32)}, (0, 1))
