@@ -80,7 +80,9 @@ def repair_voxelmorph():
         keras.KerasTensor.get_shape = lambda tensor: tf.TensorShape(tensor.shape)
 
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # TensorFlow's start-up information hides the progress bars; warnings stay
+# TensorFlow 2.21 logs, as errors, that there is no GPU and that an optional graph rewrite was skipped, in the middle of progress
+# bars; what matters arrives as a Python exception.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 enable_onednn()
 check_versions()
 repair_voxelmorph()
