@@ -60,7 +60,8 @@ def finite_array(who, **arrays):
 
 def finite_in_graph(who, **images):
     """The images again, after a check on the device that no voxel is NaN or infinite; see `graph_errors`."""
-    return [tf.debugging.check_numerics(image, f"{MARKER}{who} expects finite images, but {name} holds NaN or infinity.") for name, image in images.items()]
+    message = MARKER + who + " expects finite images, but {} holds NaN or infinity."
+    return [tf.debugging.check_numerics(image, message.format(name)) for name, image in images.items()]
 
 
 def labels_in_graph(who, labels, classes):

@@ -69,7 +69,9 @@ class Recipe:
         """The paper's augmentation of 2-D data; small rotations in 3-D."""
         if not self.augment:
             return None
-        return augmentation.RandomAffine(rotation=5, scale=(1, 1), shear=0) if self.dataset == "synthetic-brain" else augmentation.RandomAffine()
+        if self.dataset == "synthetic-brain":
+            return augmentation.RandomAffine(rotation=5, scale=(1, 1), shear=0)
+        return augmentation.RandomAffine()
 
     def optimizer(self):
         """Adam as the authors use it (PyTorch's epsilon), with gradient accumulation."""

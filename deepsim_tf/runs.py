@@ -40,7 +40,8 @@ def open_run(folder, recipe):
         ValueError: the folder holds another recipe, or other files.
     """
     folder = pathlib.Path(folder)
-    config = {"task": recipe.task, "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))), "versions": versions(), "commit": commit()}
+    resolved = json.loads(json.dumps(dataclasses.asdict(recipe)))  # as it will be read back: tuples become lists
+    config = {"task": recipe.task, "recipe": resolved, "versions": versions(), "commit": commit()}
     path = folder / "config.json"
     if path.exists():
         other = read_config(folder)

@@ -61,7 +61,8 @@ def evaluate_runs(folders, *, split="val", out=None, verbose=1):
     first = next(iter(found.values()))
     for folder, recipe in found.items():
         if (recipe.dataset, recipe.data) != (first.dataset, first.data):
-            raise ValueError(f"Runs of one dataset can be compared. Received: {first.dataset} ({first.data}), and {recipe.dataset} ({recipe.data}) in {folder}.")
+            received = f"{first.dataset} ({first.data}), and {recipe.dataset} ({recipe.data}) in {folder}"
+            raise ValueError(f"Runs of one dataset can be compared. Received: {received}.")
     if out is None and len(found) > 1:
         raise ValueError(f"{len(found)} runs need a folder for their comparison. Pass --out DIR (out=).")
     out = next(iter(found)) if out is None else pathlib.Path(out)
@@ -125,8 +126,8 @@ def _method(folder, recipe, found):
 def _draw(folder, images, models, tables, pairs, histories):
     """Every figure of a comparison; returns {caption: PNG path}."""
     identity = tables["identity"]
-    val_identity = None  # the curves are of the validation pairs, at the resolution of training
-    drawn = {"Validation Dice during training (as figure 2 of the paper)": figures.convergence(histories, folder / "convergence", identity=val_identity)}
+    convergence = figures.convergence(histories, folder / "convergence")
+    drawn = {"Validation Dice during training (as figure 2 of the paper)": convergence}
     if identity["dice"].notna().any():
         drawn["Dice of the pairs (as figure 3 of the paper)"] = figures.dice_boxplot(pairs, folder / "dice", title=images.name)
     # The pair that needs registration most shows most.
@@ -160,14 +161,16 @@ def _draw(folder, images, models, tables, pairs, histories):
             warped_labels=warped_labels,
             dice={method: table["dice"][k] for method, table in tables.items()},
         )
-    return {caption: [path for path in paths if str(path).endswith(".png")][0] for caption, paths in drawn.items()}
+    return {caption: next(path for path in paths if str(path).endswith(".png")) for caption, paths in drawn.items()}
 
 
 def _notes(recipe, images, split):
     notes = [f"{len(images.pairs())} pairs of the {split} split, at {' x '.join(map(str, images.shape))}."]
     if recipe.downsample > 1:
-        notes.append(f"Networks work at 1/{recipe.downsample} of the resolution; their flows are scaled up, and everything is measured at the full one.")
-    notes.append("Dice is the mean over all classes with background that occur in a pair; folds are voxels with a Jacobian determinant of 0 or less.")
+        resolution = f"Networks work at 1/{recipe.downsample} of the resolution; their flows are scaled up"
+        notes.append(f"{resolution}, and everything is measured at the full one.")
+    notes.append("Dice is the mean over all classes with background that occur in a pair.")
+    notes.append("Folds are voxels with a Jacobian determinant of 0 or less.")
     return notes
 
 

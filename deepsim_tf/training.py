@@ -28,7 +28,8 @@ def train_segmentation(recipe, folder, *, verbose=1):
     folder = open_run(folder, recipe)
     keras.utils.set_random_seed(recipe.seed)
     model = models.segmentation_model(train.shape, train.classes, backbone=recipe.backbone, features=recipe.features)
-    model.compile(recipe.optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy", keras.metrics.MeanMetricWrapper(models.segmentation_dice, name="dice")], jit_compile=False)
+    dice = keras.metrics.MeanMetricWrapper(models.segmentation_dice, name="dice")
+    model.compile(recipe.optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy", dice], jit_compile=False)
     return _fit(model, recipe, folder, data.segmentation_dataset, train, val, verbose)
 
 

@@ -135,7 +135,10 @@ def brain(random, size):
         blobs.append(Blob(random, at(0.5 + side * 0.18, 0.57, 0.53), spread((0.075, 0.12, 0.1)), deep, waves=0.06))
         blobs.append(Blob(random, at(0.5 + side * 0.09, 0.4, 0.47), spread((0.075, 0.1, 0.075)), deep, waves=0.06))
     lesion = [Look(4, 0.56), Look(3, 0.3)]
-    extras = [[Blob(random, c, random.uniform(1.1, 1.5) * unit, look) for look in lesion for c in _inside(random, blobs[2], 2 * unit, 1)] for _ in "mf"]
+    extras = [
+        [Blob(random, c, random.uniform(1.1, 1.5) * unit, look) for look in lesion for c in _inside(random, blobs[2], 2 * unit, 1)]
+        for _ in "mf"
+    ]
     return blobs, extras
 
 

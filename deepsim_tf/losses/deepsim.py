@@ -87,7 +87,8 @@ class DeepSim(keras.losses.Loss):
     def __init__(self, extractor, *, levels="all", zero_mean=False, eps=1e-6, fixed=None, foreground=None, name="deepsim", **kwargs):
         super().__init__(name=name, **kwargs)
         if not isinstance(extractor, FeatureExtractor):
-            raise ValueError(f"extractor must be a FeatureExtractor; make one with FeatureExtractor.from_model. Received: {type(extractor).__name__}.")
+            received = type(extractor).__name__
+            raise ValueError(f"extractor must be a FeatureExtractor; make one with FeatureExtractor.from_model. Received: {received}.")
         self.extractor, self.zero_mean, self.eps, self.foreground = extractor, zero_mean, eps, foreground
         self.levels = level_names(levels, extractor.levels)
         self.fixed = None if fixed is None else self._atlas(fixed)

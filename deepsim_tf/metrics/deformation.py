@@ -24,7 +24,8 @@ def jacobian_determinant(flow):
     flow = np.asarray(flow, "float64")
     ndim = flow.ndim - 1
     if ndim not in (2, 3) or flow.shape[-1] != ndim or min(flow.shape[:-1]) < 2:
-        raise ValueError(f"flow must be one displacement field, (*spatial, ndim), 2-D or 3-D, of at least 2 voxels a side. Received: flow.shape={flow.shape}.")
+        expected = "one displacement field, (*spatial, ndim), 2-D or 3-D, of at least 2 voxels a side"
+        raise ValueError(f"flow must be {expected}. Received: flow.shape={flow.shape}.")
     checks.finite_array("jacobian_determinant", flow=flow)
     # gradients[d][..., c] = d flow_c / d p_d; J = I + (d flow_c / d p_d)
     gradients = np.stack(np.gradient(flow, axis=tuple(range(ndim))), axis=-1)

@@ -28,7 +28,8 @@ def dice(fixed_labels, warped_labels, classes):
         if not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(f"dice expects integer labels. Received: {name} of type {labels.dtype}.")
         if labels.size and (labels.min() < 0 or labels.max() >= classes):
-            raise ValueError(f"dice expects labels from 0 to {classes - 1} (classes={classes}). Received: {name} from {labels.min()} to {labels.max()}.")
+            found = f"{name} from {labels.min()} to {labels.max()}"
+            raise ValueError(f"dice expects labels from 0 to {classes - 1} (classes={classes}). Received: {found}.")
     size_a, size_b = (np.bincount(labels.ravel(), minlength=classes).astype("float64") for labels in (a, b))
     both = np.bincount(a[a == b].ravel(), minlength=classes)
     with np.errstate(invalid="ignore"):

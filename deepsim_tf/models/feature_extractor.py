@@ -74,7 +74,8 @@ class FeatureExtractor(keras.Model):
         """Features of images (batch, *spatial, channels), a dict of levels. `training` is ignored."""
         checks.image_rank("A FeatureExtractor", "images", inputs, self.ndim)
         if inputs.shape[-1] != self.channels:
-            raise ValueError(f"This FeatureExtractor was trained on images of {self.channels} channel(s). Received: images.shape={tuple(inputs.shape)}.")
+            expected = f"This FeatureExtractor was trained on images of {self.channels} channel(s)."
+            raise ValueError(f"{expected} Received: images.shape={tuple(inputs.shape)}.")
         return self.encoder(inputs, training=False)
 
     @property
@@ -107,7 +108,8 @@ def load_model(path):
         return keras.models.load_model(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{path} cannot be read as a Keras model ({reason}). Expected a .keras file written by this package or by model.save.") from None
+        expected = "Expected a .keras file written by this package or by model.save."
+        raise ValueError(f"{path} cannot be read as a Keras model ({reason}). {expected}") from None
 
 
 def level_names(levels, available):
@@ -132,7 +134,8 @@ def _encoder_layers(graph):
             found[level] = max(found.get(level, (-1, None)), (conv, layer), key=lambda item: item[0])
     if not found:
         names = ", ".join(layer.name for layer in graph.layers[:12])
-        raise ValueError(f"Model {graph.name!r} is not of deepsim_tf or VoxelMorph: name the layers to tap with layers=[...]. Its layers begin: {names}.")
+        what = f"Model {graph.name!r} is not of deepsim_tf or VoxelMorph"
+        raise ValueError(f"{what}: name the layers to tap with layers=[...]. Its layers begin: {names}.")
     return {f"level_{level}": found[level][1] for level in sorted(found)}
 
 

@@ -47,7 +47,19 @@ class RegistrationModel(keras.Model):
     Make one with `registration_model`. Called on {"moving", "fixed"}, images (batch, *shape, 1), it gives {"warped", "flow"}.
     """
 
-    def __init__(self, shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, intensity=None, batch_norm=True, dropout=True, **kwargs):
+    def __init__(
+        self,
+        shape,
+        *,
+        backbone="voxelmorph",
+        features=None,
+        int_steps=0,
+        classes=None,
+        intensity=None,
+        batch_norm=True,
+        dropout=True,
+        **kwargs,
+    ):
         # float32 here only keeps this wrapper from casting the images, which the losses see; layers follow the global policy.
         super().__init__(**{"dtype": "float32", **kwargs})
         self.shape = checks.image_shape(shape)
@@ -69,7 +81,8 @@ class RegistrationModel(keras.Model):
         checks.equal_shapes(who, moving=moving, fixed=fixed)
         checks.image_rank(who, "moving", moving, len(self.shape))
         if tuple(moving.shape[1:]) != (*self.shape, 1):
-            raise ValueError(f"This registration model was made for images (batch, {', '.join(map(str, self.shape))}, 1). Received: {tuple(moving.shape)}.")
+            expected = f"(batch, {', '.join(map(str, self.shape))}, 1)"
+            raise ValueError(f"This registration model was made for images {expected}. Received: {tuple(moving.shape)}.")
         outputs = self.network({"moving": moving, "fixed": fixed}, training=training)
         return outputs if with_velocity else {"warped": outputs["warped"], "flow": outputs["flow"]}
 
