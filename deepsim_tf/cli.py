@@ -93,6 +93,9 @@ def main(arguments=None):
     """Entry point; returns the exit code."""
     try:
         cli.main(arguments, prog_name="deepsim", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except (click.ClickException, ValueError) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         click.echo(f"deepsim: {' '.join(message.split())}", err=True)

@@ -10,6 +10,7 @@ import os
 import keras
 
 from deepsim_tf import augmentation, checks, data, losses
+from deepsim_tf.models.unet import BACKBONES
 
 SYNTHETIC_PAIRS = {"train": 64, "val": 8, "test": 24}
 
@@ -162,7 +163,11 @@ def _resolve(presets, dataset, preset, changes):
         raise ValueError(f"dataset {dataset!r} needs the folder that holds it (--data DIR).")
     if changes.get("extractor") and not os.path.exists(changes["extractor"]):
         raise ValueError(f"No extractor at {changes['extractor']}. Expected the run folder of train-segmentation, or a .keras file.")
-    for name in ("epochs", "steps_per_epoch", "batch_size"):
-        if changes.get(name, 1) < 1:
-            raise ValueError(f"{name} must be at least 1. Received: {name}={changes[name]}.")
+    if "backbone" in changes:
+        checks.known("backbone", changes["backbone"], BACKBONES)
+    for name, least in (("epochs", 1), ("steps_per_epoch", 1), ("batch_size", 1), ("seed", 0), ("weight", 0), ("int_steps", 0)):
+        if changes.get(name, least) < least:
+            raise ValueError(f"{name} must be at least {least}. Received: {name}={changes[name]}.")
+    if not changes.get("learning_rate", 1) > 0:
+        raise ValueError(f"learning_rate must be above 0. Received: learning_rate={changes['learning_rate']}.")
     return {"dataset": dataset, "preset": preset, **presets[dataset, preset], **changes}

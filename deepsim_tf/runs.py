@@ -28,38 +28,48 @@ def written_aside(path):
         os.replace(aside, path)
 
 
-def open_run(folder, recipe):
-    """Create a run folder with its config.json, or check that an existing one holds the same recipe.
+def check_run(folder, recipe):
+    """Refuse a folder that holds another recipe, or other files; nothing is written.
 
     Versions and commit may differ: a run may go on after an update.
 
     Returns:
-        The folder, a pathlib.Path.
+        Whether the folder holds this run already.
 
     Raises:
         ValueError: the folder holds another recipe, or other files.
     """
     folder = pathlib.Path(folder)
-    resolved = json.loads(json.dumps(dataclasses.asdict(recipe)))  # as it will be read back: tuples become lists
-    config = {"task": recipe.task, "recipe": resolved, "versions": versions(), "commit": commit()}
-    path = folder / "config.json"
-    if path.exists():
-        other = read_config(folder)
-        if other["task"] != config["task"]:
-            raise ValueError(f"{folder} already holds a {other['task']} run, and this is a {config['task']} run. Choose another folder (--out).")
-        differences = [
-            f"{name} is {other['recipe'].get(name)!r} there and {value!r} here"
-            for name, value in config["recipe"].items()
-            if other["recipe"].get(name) != value
-        ]
-        if differences:
-            raise ValueError(f"{folder} already holds another recipe: {'; '.join(differences)}. Choose another folder (--out).")
-        return folder
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is not empty and no run (it has no config.json). Choose another folder (--out).")
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    if not (folder / "config.json").exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"{folder} is not empty and no run (it has no config.json). Choose another folder (--out).")
+        return False
+    other = read_config(folder)
+    if other["task"] != recipe.task:
+        raise ValueError(f"{folder} already holds a {other['task']} run, and this is a {recipe.task} run. Choose another folder (--out).")
+    differences = [
+        f"{name} is {other['recipe'].get(name)!r} there and {value!r} here"
+        for name, value in _as_json(recipe).items()
+        if other["recipe"].get(name) != value
+    ]
+    if differences:
+        raise ValueError(f"{folder} already holds another recipe: {'; '.join(differences)}. Choose another folder (--out).")
+    return True
+
+
+def open_run(folder, recipe):
+    """The run folder, a pathlib.Path: created with its config.json, or one that `check_run` accepts."""
+    folder = pathlib.Path(folder)
+    if not check_run(folder, recipe):
+        config = {"task": recipe.task, "recipe": _as_json(recipe), "versions": versions(), "commit": commit()}
+        with written_aside(folder / "config.json") as aside:
+            aside.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return folder
+
+
+def _as_json(recipe):
+    """A recipe as it will be read back: tuples become lists."""
+    return json.loads(json.dumps(dataclasses.asdict(recipe)))
 
 
 def read_config(folder):

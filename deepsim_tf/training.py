@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 
 from deepsim_tf import data, losses, models
-from deepsim_tf.runs import open_run, written_aside
+from deepsim_tf.runs import check_run, open_run, written_aside
 
 
 def train_segmentation(recipe, folder, *, verbose=1):
@@ -25,11 +25,11 @@ def train_segmentation(recipe, folder, *, verbose=1):
         The trained model.
     """
     train, val = recipe.images("train"), recipe.images("val")
-    folder = open_run(folder, recipe)
+    check_run(folder, recipe)
     keras.utils.set_random_seed(recipe.seed)
     model = models.segmentation_model(train.shape, train.classes, backbone=recipe.backbone, features=recipe.features)
     dice = keras.metrics.MeanMetricWrapper(models.segmentation_dice, name="dice")
-    model.compile(recipe.optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy", dice], jit_compile=False)
+    model.compile(recipe.optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy", dice])
     return _fit(model, recipe, folder, data.segmentation_dataset, train, val, verbose)
 
 
@@ -45,7 +45,8 @@ def train_registration(recipe, folder, *, verbose=1):
     """
     train, val = recipe.images("train"), recipe.images("val")
     similarity = recipe.similarity()
-    folder = open_run(folder, recipe)
+    _check_extractor(recipe, similarity, train)
+    check_run(folder, recipe)
     keras.utils.set_random_seed(recipe.seed)
     model = models.registration_model(
         train.shape,
@@ -61,6 +62,9 @@ def train_registration(recipe, folder, *, verbose=1):
 
 def _fit(model, recipe, folder, dataset, train, val, verbose):
     """`fit` with the run folder's callbacks, from the newest checkpoint on."""
+    validation = dataset(val, recipe.batch_size, training=False)
+    dataset(train, recipe.batch_size, training=True)  # a set that caches is read and checked here, before there is a folder
+    folder = open_run(folder, recipe)
     plateau = keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.1, patience=recipe.patience)
     run = RunFolder(folder, plateau, accumulation=recipe.accumulation)
     first_epoch = run.restore(model)
@@ -69,18 +73,27 @@ def _fit(model, recipe, folder, dataset, train, val, verbose):
             print(f"{folder}: continuing after epoch {first_epoch} of {recipe.epochs}")
         model.fit(
             _batches_from(first_epoch * recipe.steps_per_epoch, dataset, train, recipe),
-            validation_data=dataset(val, recipe.batch_size, training=False),
+            validation_data=validation,
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
             steps_per_epoch=recipe.steps_per_epoch,
             callbacks=[plateau, run, keras.callbacks.TensorBoard(folder / "events", write_graph=False)],
-            shuffle=False,  # the pipeline shuffles, by (seed, epoch)
             verbose=verbose,
         )
     if not (folder / "model.keras").exists():
         with written_aside(folder / "model.keras") as aside:
             model.save(aside)
     return model
+
+
+def _check_extractor(recipe, similarity, images):
+    """Refuse an extractor of other images before there is a folder."""
+    extractor = getattr(similarity, "extractor", None)
+    if extractor is not None and (extractor.ndim, extractor.channels) != (len(images.shape), 1):
+        raise ValueError(
+            f"The extractor {recipe.extractor} takes {extractor.ndim}-D images of {extractor.channels} channel(s)."
+            f" Expected {len(images.shape)}-D images of 1 channel, as {images.name} has."
+        )
 
 
 def _batches_from(step, dataset, images, recipe):

@@ -7,6 +7,7 @@ from deepsim_tf import checks
 from deepsim_tf._compat import vxm
 from deepsim_tf.layers import CropLike, EdgePad, RescaleTransform, SpatialTransformer, VecInt, padded_size, warp
 from deepsim_tf.metrics.overlap import batch_dice
+from deepsim_tf.models.checked import Checked
 from deepsim_tf.models.unet import padding_multiple, paper_unet, resolve_features, voxelmorph_features
 
 
@@ -41,7 +42,7 @@ def _registration_network(shape, backbone, features, int_steps, batch_norm, drop
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class RegistrationModel(keras.Model):
+class RegistrationModel(Checked, keras.Model):
     """A registration network with its own loss, `similarity(fixed, warped) + weight * regularizer(flow)`.
 
     Make one with `registration_model`. Called on {"moving", "fixed"}, images (batch, *shape, 1), it gives {"warped", "flow"}.
@@ -94,10 +95,9 @@ class RegistrationModel(keras.Model):
             similarity: a Keras loss on (fixed, warped), or the name of one of Keras's.
             regularizer: a Keras loss on (ignored, flow), or on the velocity with `int_steps > 0`. Default: none.
             weight: of the regulariser, lambda in the paper.
-            **kwargs: see keras.Model.compile. `jit_compile` is False by default: under XLA, convolutions on a CPU
-                run several times slower (benchmarks/README.md).
+            **kwargs: see keras.Model.compile; `jit_compile` is False by default.
         """
-        super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
+        super().compile(optimizer=optimizer, **kwargs)
         self.similarity = keras.losses.get(similarity)
         self.regularizer = keras.losses.get(regularizer)
         self.weight = float(weight)
@@ -138,19 +138,6 @@ class RegistrationModel(keras.Model):
         self._trackers["dice"].update_state(batch_dice(fixed, warped, self.classes))
         return self._results("loss", "similarity", "regularizer", "dice")
 
-    def fit(self, *args, **kwargs):
-        """See keras.Model.fit; x is {"moving", "fixed"}, y {"moving_labels", "fixed_labels"} or absent.
-
-        Raises ValueError on integer images, NaN or infinity, and shapes that are not the model's.
-        """
-        with checks.graph_errors():
-            return super().fit(*args, **kwargs)
-
-    def evaluate(self, *args, **kwargs):
-        """See keras.Model.evaluate; gives loss, similarity, regularizer, and dice where there are labels."""
-        with checks.graph_errors():
-            return super().evaluate(*args, **kwargs)
-
     def _unpack(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         checks.float_images("A registration model", moving=x["moving"], fixed=x["fixed"])
@@ -181,11 +168,6 @@ class RegistrationModel(keras.Model):
             "weight": self.weight,
             "jit_compile": self.jit_compile,
         }
-
-    def compile_from_config(self, config):
-        """Compile as the saved model was, and make the optimiser's variables so that their values can be loaded."""
-        self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
-        self.optimizer.build(self.trainable_variables)
 
 
 def _as_loss(similarity):

@@ -7,11 +7,12 @@ from keras import ops
 from deepsim_tf import checks
 from deepsim_tf.layers import CropLike
 from deepsim_tf.metrics.overlap import batch_dice
+from deepsim_tf.models.checked import Checked
 from deepsim_tf.models.unet import build_unet, resolve_features
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class SegmentationModel(keras.Model):
+class SegmentationModel(Checked, keras.Model):
     """A U-Net with a softmax over the classes; make one with `segmentation_model`."""
 
     def __init__(self, shape, classes, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True, **kwargs):
@@ -48,16 +49,6 @@ class SegmentationModel(keras.Model):
     def test_step(self, data):
         """One validation step, after the same check."""
         return super().test_step(self._checked(data))
-
-    def fit(self, *args, **kwargs):
-        """See keras.Model.fit. Raises ValueError on integer, NaN or infinite images and on labels outside `classes`."""
-        with checks.graph_errors():
-            return super().fit(*args, **kwargs)
-
-    def evaluate(self, *args, **kwargs):
-        """See keras.Model.evaluate; the same checks as `fit`."""
-        with checks.graph_errors():
-            return super().evaluate(*args, **kwargs)
 
     def _checked(self, data):
         images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)

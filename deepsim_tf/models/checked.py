@@ -1,0 +1,31 @@
+"""What both networks do differently from a plain Keras model: errors that can be read, and no XLA unless asked for."""
+
+import keras
+import tensorflow as tf
+
+from deepsim_tf import checks
+
+
+class Checked:
+    """Mixin for a keras.Model (no subclass of one: Keras would turn the subclasses of both into functional models)."""
+
+    def compile(self, *args, jit_compile=False, **kwargs):
+        """See keras.Model.compile. Without XLA by default: it makes convolutions on a CPU several times slower (benchmarks/README.md)."""
+        super().compile(*args, jit_compile=jit_compile, **kwargs)
+
+    def compile_from_config(self, config):
+        """Compile as the saved model was, and make the optimiser's variables so that their values can be loaded."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, *args, **kwargs):
+        """See keras.Model.fit. Raises ValueError on integer images, NaN or infinity, and labels outside `classes`."""
+        if isinstance(x, tf.data.Dataset):
+            kwargs.setdefault("shuffle", False)  # the dataset shuffles; Keras would only warn that it cannot
+        with checks.graph_errors():
+            return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """See keras.Model.evaluate; the same checks as `fit`."""
+        with checks.graph_errors():
+            return super().evaluate(*args, **kwargs)
