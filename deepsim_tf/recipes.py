@@ -129,7 +129,7 @@ SEGMENTATION = {
 }
 REGISTRATION = {
     ("phc-u373", "paper"): {**_U373_PAPER, "epochs": 3000},  # 33 k updates
-    ("phc-u373", "cpu"): {**_U373_CPU, "epochs": 20},
+    ("phc-u373", "cpu"): {**_U373_CPU, "epochs": 40},
     ("synthetic-platelet", "cpu"): {**_SYNTHETIC_CPU, "epochs": 20},
     ("synthetic-cells", "cpu"): {**_SYNTHETIC_CPU, "epochs": 20},
     ("synthetic-brain", "cpu"): {**_SYNTHETIC_CPU, "batch_size": 1, "features": (8, 16, 16, 16), "epochs": 10},

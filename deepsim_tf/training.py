@@ -99,7 +99,7 @@ def _check_extractor(recipe, similarity, images):
 def _batches_from(step, dataset, images, recipe):
     """The endless stream of training batches from batch number `step` on: a function of (seed, step)."""
     arguments = {"training": True, "seed": recipe.seed, "augment": recipe.augmentation()}
-    in_epoch = len(dataset(images, recipe.batch_size, **arguments))  # of the images, which is not that of the recipe
+    in_epoch = len(dataset(images, recipe.batch_size, training=True))  # of the images, which is not that of the recipe
     return dataset(images, recipe.batch_size, **arguments, first_epoch=step // in_epoch).skip(step % in_epoch)
 
 
