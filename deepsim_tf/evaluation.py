@@ -34,7 +34,7 @@ def register(model, moving, fixed):
     Raises:
         ValueError: files that cannot be read, shapes that differ, integer images, NaN or infinity.
     """
-    model = load_model(model) if isinstance(model, (str, os.PathLike)) else model
+    model = _registration_model(model)
     moving, fixed = (_as_image(model, name, image) for name, image in (("moving", moving), ("fixed", fixed)))
     checks.equal_shapes("register", moving=moving, fixed=fixed)
     flow = predict_flow(model, moving, fixed)
@@ -83,7 +83,7 @@ def evaluate(model, images, *, verbose=1):
         (mean over the foreground classes, in mm), folds (fraction of voxels), sd_log_jacobian, seconds (of the prediction). Without labels,
         the columns dice and hd95 are NaN.
     """
-    model = load_model(model) if isinstance(model, (str, os.PathLike)) else model
+    model = None if model is None else _registration_model(model)
     rows = []
     pairs = images.pairs()
     if not pairs:
@@ -121,6 +121,15 @@ def summarise(pairs, seconds_per_step=None):
     summary.insert(0, "pairs", groups.size())
     summary["seconds_per_step"] = pandas.Series(seconds_per_step or {}, dtype="float64").reindex(summary.index)
     return summary.reset_index()
+
+
+def _registration_model(model):
+    """The model itself, or the one at a path."""
+    found = load_model(model) if isinstance(model, (str, os.PathLike)) else model
+    if not hasattr(found, "similarity"):
+        kind = type(found).__name__ + ("" if found is model else f" from {os.fspath(model)}")
+        raise ValueError(f"Expected a registration model (ds.models.registration_model, or a run of train-registration). Received: {kind}.")
+    return found
 
 
 def _overlap(images, flow, moving_labels, fixed_labels):

@@ -16,7 +16,8 @@ SYNTHETIC_PAIRS = {"train": 64, "val": 8, "test": 24}
 
 
 def _synthetic(kind, size):
-    return lambda root, split: data.synthetic(kind, split, size=size, count=SYNTHETIC_PAIRS[split])
+    # An unknown split is for `synthetic` to refuse.
+    return lambda root, split: data.synthetic(kind, split, size=size, count=SYNTHETIC_PAIRS.get(split, 1))
 
 
 DATASETS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TEMPLATES = Path(__file__).with_name("templates")
-HEADINGS = {"method": "Method", "pairs": "Pairs", "dice": "Dice", "folds": "Folds (%)", "sd_log_jacobian": "SD log|J|"}
+HEADINGS = {"method": "Method", "pairs": "Pairs", "dice": "Dice", "folds": "Folds (%)", "hd95": "HD95 (mm)", "sd_log_jacobian": "SD log|J|"}
 HEADINGS["seconds_per_step"] = "Seconds per step"
 
 

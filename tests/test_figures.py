@@ -6,6 +6,8 @@ import pytest
 from matplotlib.image import imread
 
 from deepsim_tf import figures
+from deepsim_tf.figures import boxplot, examples
+from deepsim_tf.figures.convergence import _draw_convergence
 
 
 def history(dice=(0.90, np.nan, 0.94)):
@@ -33,7 +35,7 @@ def titles(figure):
 
 
 def test_convergence_lines_carry_the_history_without_its_empty_rows():
-    steps, seconds = figures._draw_convergence({"MSE": history()}, 0.85).axes
+    steps, seconds = _draw_convergence({"MSE": history()}, 0.85).axes
     np.testing.assert_array_equal(steps.lines[0].get_xydata(), [[100, 0.90], [300, 0.94]])
     np.testing.assert_array_equal(seconds.lines[0].get_xydata(), [[10, 0.90], [30, 0.94]])
     assert list(steps.lines[1].get_ydata()) == [0.85, 0.85]
@@ -42,18 +44,18 @@ def test_convergence_lines_carry_the_history_without_its_empty_rows():
 
 def test_long_training_is_shown_in_hours():
     table = history().assign(seconds=[3600.0, 7200.0, 10800.0])
-    axis = figures._draw_convergence({"MSE": table}, None).axes[1]
+    axis = _draw_convergence({"MSE": table}, None).axes[1]
     assert axis.get_xlabel() == "Training time (h)"
     np.testing.assert_array_equal(axis.lines[0].get_xdata(), [1, 3])
 
 
 def test_methods_differ_by_line_style_and_marker():
-    lines = figures._draw_convergence({name: history() for name in ("MSE", "NCC", "DeepSim")}, None).axes[0].lines
+    lines = _draw_convergence({name: history() for name in ("MSE", "NCC", "DeepSim")}, None).axes[0].lines
     assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == 3
 
 
 def test_identity_is_the_first_box_and_the_means_are_printed():
-    axis = figures._draw_dice_boxplot(pairs(), None).axes[0]
+    axis = boxplot._draw_dice_boxplot(pairs(), None).axes[0]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["identity", "MSE"]
     assert [text.get_text() for text in axis.texts] == ["0.850", "0.940"]
     diamonds = [line.get_ydata()[0] for line in axis.lines if line.get_marker() == "D"]
@@ -61,7 +63,7 @@ def test_identity_is_the_first_box_and_the_means_are_printed():
 
 
 def test_every_pair_is_a_dot_of_its_box():
-    axis = figures._draw_dice_boxplot(pairs(), None).axes[0]
+    axis = boxplot._draw_dice_boxplot(pairs(), None).axes[0]
     dots = [line.get_ydata() for line in axis.lines if line.get_marker() == "."]
     np.testing.assert_array_equal(dots, [[0.80, 0.90], [0.92, 0.96]])
 
@@ -70,7 +72,7 @@ def test_grid_lines_pass_through_p_plus_flow():
     images, _ = pair((48, 48))
     flow = images.pop("flow")
     flow[10, 20] = (1.5, -2.25)  # grid spacing 2: two lines cross at row 10, column 20
-    figure = figures._draw_example_pair(images, flow, {}, False, None)
+    figure = examples._draw_example_pair(images, flow, {}, False, None)
     lines = np.concatenate(figure.axes[3].collections[0].get_segments())
     assert (lines == (20 - 2.25, 10 + 1.5)).all(axis=1).sum() == 2  # (x, y)
 
@@ -80,7 +82,7 @@ def test_volume_is_cut_at_the_middle_of_its_first_axis():
     images["fixed"] = images["fixed"] + np.arange(5)[:, None, None]
     flow = images.pop("flow")
     flow[2, 0, 0] = (9, 1, 2)
-    figure = figures._draw_example_pair(images, flow, {"moving_labels": labels, "fixed_labels": labels}, False, None)
+    figure = examples._draw_example_pair(images, flow, {"moving_labels": labels, "fixed_labels": labels}, False, None)
     np.testing.assert_allclose(figure.axes[1].images[0].get_array(), images["fixed"][2])
     np.testing.assert_array_equal(figure.axes[3].collections[0].get_segments()[0][0], (2, 1))
 
@@ -89,15 +91,15 @@ def test_panels_without_inputs_are_left_out():
     images, labels = pair()
     flow = images.pop("flow")
     every = {"moving_labels": labels, "fixed_labels": labels, "warped_labels": labels}
-    assert titles(figures._draw_example_pair(images, None, {}, False, None)) == ["Moving", "Fixed", "Warped"]
-    assert titles(figures._draw_example_pair(images, flow, every, False, None))[3:] == ["Deformation", "Labels before", "Labels after"]
-    assert titles(figures._draw_example_pair(images, None, every, True, None))[3:5] == ["|moving − fixed|", "|warped − fixed|"]
+    assert titles(examples._draw_example_pair(images, None, {}, False, None)) == ["Moving", "Fixed", "Warped"]
+    assert titles(examples._draw_example_pair(images, flow, every, False, None))[3:] == ["Deformation", "Labels before", "Labels after"]
+    assert titles(examples._draw_example_pair(images, None, every, True, None))[3:5] == ["|moving − fixed|", "|warped − fixed|"]
 
 
 def test_an_edge_between_two_classes_is_outlined_once():
     labels = np.repeat([0, 1, 2, 0], 6)[None] + np.zeros((12, 1), int)  # three upright edges, at columns 5.5, 11.5 and 17.5
     image = labels * 0.5
-    figure = figures._draw_example_pair(
+    figure = examples._draw_example_pair(
         {"moving": image, "fixed": image, "warped": image}, None, {"moving_labels": labels, "fixed_labels": labels}, False, None
     )
     contours = figure.axes[3].collections[:2]  # classes 1 and 2 of the fixed labels
@@ -128,7 +130,7 @@ def test_a_failed_write_keeps_the_figure_that_was_there(tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(figures.Figure, "savefig", half)
+    monkeypatch.setattr(boxplot.Figure, "savefig", half)
     with pytest.raises(OSError, match="disk full"):
         figures.dice_boxplot(pairs(), tmp_path / "box")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("box.png", b"old")]

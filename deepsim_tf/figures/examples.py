@@ -1,61 +1,15 @@
-"""The figures of the paper, each drawn by one function from explicit inputs and written as PNG (150 dpi) and PDF."""
+"""Registered pairs: images, label outlines and deformation grids."""
 
-import os
-from pathlib import Path
-
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import StrMethodFormatter
 
-# The n-th method looks the same in every figure; line style, marker and hatch tell methods apart where colour cannot (grey print).
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A5195")
-LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 3)))
-MARKERS = ("o", "s", "^", "v", "P", "X", "*")
-HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++")
+from deepsim_tf.figures.drawing import save
+
 FIXED_LABELS = {"colors": "#00E5FF", "linestyles": "solid"}
 OTHER_LABELS = {"colors": "#FFB000", "linestyles": "dashed"}
-STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False, "hatch.linewidth": 0.5}
-STYLE["pdf.fonttype"] = 42  # TrueType: journals refuse Type 3
-
-
-def convergence(histories, stem, *, identity=None):
-    """Draws validation Dice against updates and against training time, one line per method.
-
-    Args:
-        histories: dict from method to its history.csv as a DataFrame with the columns step, seconds and val_dice.
-            Rows without validation (val_dice is NaN) are skipped.
-        stem: where to write, without the ending: `stem`.png and `stem`.pdf.
-        identity: mean Dice without registration, drawn as a horizontal line; None leaves it out.
-
-    Returns:
-        The two paths written.
-
-    Raises:
-        ValueError: if a column is missing or a history holds no validation Dice.
-    """
-    return _save(_draw_convergence, stem, histories, identity)
-
-
-def dice_boxplot(pairs, stem, *, title=None):
-    """Draws the distribution of the test pairs' mean Dice, one box per method, "identity" first.
-
-    Args:
-        pairs: pairs.csv as a DataFrame with the columns method and dice (mean over the classes, 0 to 1). Pairs without a Dice are left out.
-        stem: where to write, without the ending.
-        title: text above the figure, or None.
-
-    Returns:
-        The two paths written.
-
-    Raises:
-        ValueError: if a column is missing or a method has no pair with a Dice.
-    """
-    return _save(_draw_dice_boxplot, stem, pairs, title)
 
 
 def example_pair(
@@ -79,7 +33,7 @@ def example_pair(
         ValueError: if an array has another shape than `fixed`.
     """
     labels = {"moving_labels": moving_labels, "fixed_labels": fixed_labels, "warped_labels": warped_labels}
-    return _save(_draw_example_pair, stem, {"moving": moving, "fixed": fixed, "warped": warped}, flow, labels, differences, title)
+    return save(_draw_example_pair, stem, {"moving": moving, "fixed": fixed, "warped": warped}, flow, labels, differences, title)
 
 
 def example_methods(
@@ -104,66 +58,7 @@ def example_methods(
         ValueError: if an array has another shape than `fixed`.
     """
     labels = {"moving_labels": moving_labels, "fixed_labels": fixed_labels, **(warped_labels or {})}
-    return _save(_draw_example_methods, stem, {"moving": moving, "fixed": fixed, **warped}, flow or {}, labels, dice or {}, title)
-
-
-def _draw_convergence(histories, identity):
-    _check(histories, "histories", "at least one method")
-    rows = {}
-    for method, table in histories.items():
-        what = f"the history of {method!r}"
-        rows[method] = _columns(table, ("step", "seconds", "val_dice"), what, "history.csv").dropna(subset="val_dice")
-        _check(len(rows[method]), what, "a validation Dice in at least one row; give the training validation images with labels")
-    longest = max(table["seconds"].max() for table in rows.values())
-    unit, seconds = ("h", 3600) if longest > 7200 else ("min", 60) if longest > 300 else ("s", 1)
-    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
-    for n, (method, table) in enumerate(rows.items()):
-        look = {"color": COLOURS[n % 7], "linestyle": LINES[n % 7], "marker": MARKERS[n % 7], "markersize": 4, "linewidth": 1.4}
-        # About eight markers a line, each line's set off from the others', so that they do not hide one another.
-        every = max(1, len(table) // 8)
-        look["markevery"] = (n * every // len(rows), every)
-        axes[0].plot(table["step"], table["val_dice"], label=method, **look)
-        axes[1].plot(table["seconds"] / seconds, table["val_dice"], **look)
-    for axis in axes:
-        if identity is not None:
-            axis.axhline(identity, color="0.35", linestyle=(0, (6, 3)), linewidth=1, zorder=1, label="identity")
-        axis.grid(axis="y", color="0.9", linewidth=0.6)
-        axis.set_xlim(left=0)
-    figure.get_layout_engine().set(wspace=0.06)
-    axes[0].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes[0].set(xlabel="Updates", ylabel="Validation Dice")
-    axes[1].set_xlabel(f"Training time ({unit})")
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 5), frameon=False, handlelength=3.5)
-    return figure
-
-
-def _draw_dice_boxplot(pairs, title):
-    table = _columns(pairs, ("method", "dice"), "pairs", "pairs.csv")
-    methods = sorted(table["method"].unique(), key=lambda method: method != "identity")  # stable: the others keep the table's order
-    _check(methods, "pairs", "at least one pair")
-    values = [table.loc[table["method"] == method, "dice"].dropna().to_numpy() for method in methods]
-    for method, dice in zip(methods, values, strict=True):
-        _check(len(dice), f"method {method!r}", "a Dice for at least one pair; evaluate on images with labels")
-    figure = Figure(figsize=(max(3.2, 1.0 + max(0.85, 0.09 * max(map(len, methods))) * len(methods)), 3.4), layout="constrained")
-    axis = figure.subplots()
-    places = np.arange(len(methods))
-    median = {"color": "k", "linewidth": 1.6}
-    boxes = axis.boxplot(values, positions=places, widths=0.55, showfliers=False, patch_artist=True, medianprops=median)["boxes"]
-    looks = [("white", "")] * ("identity" in methods) + [(COLOURS[n % 7] + "55", HATCHES[n % 7]) for n in range(len(methods))]
-    for place, dice, box, (colour, hatch) in zip(places, values, boxes, looks, strict=False):
-        box.set(facecolor=colour, hatch=hatch)
-        jitter = np.random.default_rng(0).uniform(-0.2, 0.2, len(dice))
-        dots = axis.plot(place + jitter, dice, ".", color="0.2", alpha=0.3, markersize=4, markeredgewidth=0)
-        mean = axis.plot(place, dice.mean(), "D", color="white", markeredgecolor="k", markersize=5, zorder=4)
-        axis.text(place, 1.01, f"{dice.mean():.3f}", transform=axis.get_xaxis_transform(), ha="center", va="bottom")
-    axis.set_xticks(places, methods)
-    axis.set_ylabel("Dice, mean over the classes")
-    axis.grid(axis="y", color="0.9", linewidth=0.6)
-    figure.legend([*dots, *mean], ["pair", "mean (printed above)"], loc="outside lower center", ncols=2, frameon=False, handletextpad=0.1)
-    figure.suptitle(title, fontsize=10) if title else None
-    return figure
+    return save(_draw_example_methods, stem, {"moving": moving, "fixed": fixed, **warped}, flow or {}, labels, dice or {}, title)
 
 
 def _draw_example_pair(images, flow, labels, differences, title):
@@ -285,32 +180,3 @@ def _points(flow, name, shape):
         expected = f"{(*shape, 2)} or (d, {shape[0]}, {shape[1]}, 3)"
         raise ValueError(f"{name} needs one displacement a pixel. Expected: {expected}. Received: {flow.shape}. Drop the batch axis.")
     return np.moveaxis(np.indices(shape), 0, -1) + plane
-
-
-def _columns(table, names, what, file):
-    for name in names:
-        _check(name in table, what, f"the column {name!r}, as in {file}", f"the columns {', '.join(map(str, table.columns))}")
-    return table
-
-
-def _check(ok, what, expected, received="none"):
-    if not ok:
-        raise ValueError(f"Cannot draw {what}. Expected: {expected}. Received: {received}.")
-
-
-def _save(draw, stem, *inputs):
-    """Writes aside and renames, so that a killed run never leaves half a figure."""
-    stem = Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    written = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "pdf")]
-    with matplotlib.rc_context(STYLE):
-        figure = draw(*inputs)
-        FigureCanvasAgg(figure)
-        for path in written:
-            aside = path.with_name(f".{path.name}.part")
-            try:
-                figure.savefig(aside, format=path.suffix[1:], dpi=150, bbox_inches="tight", pad_inches=0.05)
-                os.replace(aside, path)
-            finally:
-                aside.unlink(missing_ok=True)
-    return written

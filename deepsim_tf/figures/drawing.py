@@ -1,0 +1,46 @@
+"""What every figure shares: the look of methods, checks of tables, and writing PNG (150 dpi) and PDF."""
+
+import os
+from pathlib import Path
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+# The n-th method looks the same in every figure; line style, marker and hatch tell methods apart where colour cannot (grey print).
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A5195")
+LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 3)))
+MARKERS = ("o", "s", "^", "v", "P", "X", "*")
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++")
+STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False, "hatch.linewidth": 0.5}
+STYLE["pdf.fonttype"] = 42  # TrueType: journals refuse Type 3
+
+
+def columns(table, names, what, file):
+    """The table again, after a check that it has the named columns."""
+    for name in names:
+        check(name in table, what, f"the column {name!r}, as in {file}", f"the columns {', '.join(map(str, table.columns))}")
+    return table
+
+
+def check(ok, what, expected, received="none"):
+    """Raise ValueError unless `ok`."""
+    if not ok:
+        raise ValueError(f"Cannot draw {what}. Expected: {expected}. Received: {received}.")
+
+
+def save(draw, stem, *inputs):
+    """Writes aside and renames, so that a killed run never leaves half a figure."""
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    written = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "pdf")]
+    with matplotlib.rc_context(STYLE):
+        figure = draw(*inputs)
+        FigureCanvasAgg(figure)
+        for path in written:
+            aside = path.with_name(f".{path.name}.part")
+            try:
+                figure.savefig(aside, format=path.suffix[1:], dpi=150, bbox_inches="tight", pad_inches=0.05)
+                os.replace(aside, path)
+            finally:
+                aside.unlink(missing_ok=True)
+    return written
