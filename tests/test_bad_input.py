@@ -1,0 +1,451 @@
+"""Bad input of every kind: ValueErrors that name the argument or the file, from Python and, in one line, from the command."""
+
+import deepsim_tf as ds  # isort: skip
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from deepsim_tf import recipes, runs, training
+from deepsim_tf.cli import main
+
+SHAPE = (16, 16)
+IMAGES = np.random.default_rng(0).random((2, *SHAPE, 1), "float32")
+LABELS = (IMAGES[..., 0] > 0.5).astype("int32")
+
+
+def pair(moving=IMAGES, fixed=IMAGES):
+    return {"moving": moving, "fixed": fixed}
+
+
+def labels(moving=LABELS, fixed=LABELS):
+    return {"moving_labels": moving, "fixed_labels": fixed}
+
+
+def with_one(value, images=IMAGES):
+    images = images.copy()
+    images[1, 3, 4] = value
+    return images
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A registration model as users compile it, its step in a graph, after one good step."""
+    model = ds.models.registration_model(SHAPE, features=(2,), classes=2)
+    model.compile("adam", "mse", regularizer=ds.losses.Diffusion(), weight=0.1)
+    model.fit(pair(), verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def segmentation():
+    model = ds.models.segmentation_model(SHAPE, 2, features=(2,))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(IMAGES, LABELS, verbose=0)
+    return model
+
+
+# Images
+
+
+@pytest.mark.parametrize("other", [(2, 16, 18, 1), (1, 16, 16, 1)], ids=["size", "batch"])
+@pytest.mark.parametrize("name", ["DeepSim", "LocalNCC"])
+def test_losses_refuse_images_of_unequal_shape(name, other, extractor):
+    loss = ds.losses.DeepSim(extractor) if name == "DeepSim" else ds.losses.LocalNCC()
+    message = rf"{name} compares images of equal shape. Received: y_true.shape=\(2, 16, 16, 1\), y_pred.shape=\({other[0]}, 16, {other[2]}, 1\)"
+    with pytest.raises(ValueError, match=message):
+        loss(IMAGES, np.zeros(other, "float32"))
+
+
+@pytest.mark.parametrize("shape", [(2, 16, 1), (2, 4, 4, 4, 4, 1)], ids=["1-D", "4-D"])
+@pytest.mark.parametrize("name", ["DeepSim", "LocalNCC"])
+def test_losses_refuse_images_of_one_or_four_dimensions(name, shape, extractor):
+    loss, images = ds.losses.DeepSim(extractor) if name == "DeepSim" else ds.losses.LocalNCC(), np.zeros(shape, "float32")
+    with pytest.raises(ValueError, match=rf"{name}.* expects .*2-D.* images.*Received: y_pred.shape=\({', '.join(map(str, shape))}\)"):
+        loss(images, images)
+
+
+@pytest.mark.parametrize("shape", [(16,), (8, 8, 8, 8), 16, (16, 0)])
+@pytest.mark.parametrize("make", [lambda shape: ds.models.registration_model(shape), lambda shape: ds.models.segmentation_model(shape, 2)])
+def test_models_refuse_other_shapes_than_2d_and_3d(make, shape):
+    with pytest.raises(ValueError, match=r"shape must be the spatial shape of 2-D or 3-D images, without channels.*Received: shape="):
+        make(shape)
+
+
+def test_fit_refuses_images_of_unequal_size(model):
+    # Which of the two it says depends on the sizes that Keras has seen before and now leaves open.
+    with pytest.raises(ValueError, match=r"model (was made for images \(batch, 16, 16, 1\)|compares images of equal shape)\. Received: .*, 16, 1\)"):
+        model.fit(pair(moving=IMAGES[:, :8]), verbose=0)
+    with pytest.raises(ValueError, match=r"compares images of equal shape. Received: moving.shape=\(2, 16, 16, 1\), fixed.shape=\(2, 8, 16, 1\)"):
+        model(pair(fixed=IMAGES[:, :8]))
+
+
+def test_a_model_refuses_images_of_unequal_batch(model):
+    with pytest.raises(ValueError, match=r"compares images of equal shape. Received: moving.shape=\(1, 16, 16, 1\), fixed.shape=\(2, 16, 16, 1\)"):
+        model(pair(moving=IMAGES[:1]))
+
+
+@pytest.mark.xfail(strict=True, raises=AttributeError, reason="Keras 3 fails while it words its own error on dicts of unequal length")
+def test_fit_refuses_unequal_numbers_of_images(model):
+    with pytest.raises(ValueError, match="moving"):
+        model.fit(pair(moving=IMAGES[:1]), verbose=0)
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="Keras leaves half of a train function behind where its first trace fails")
+def test_a_fit_with_corrected_images_works_after_a_refused_one():
+    model = ds.models.registration_model(SHAPE, features=(2,))
+    model.compile("adam", "mse")
+    with pytest.raises(ValueError, match="Received: moving of type uint8"):
+        model.fit(pair((IMAGES * 255).astype("uint8")), verbose=0)
+    assert np.isfinite(model.fit(pair(), verbose=0).history["loss"]).all()
+
+
+def test_register_refuses_images_of_unequal_shape_or_wrong_dimensions(model):
+    with pytest.raises(ValueError, match=r"register compares images of equal shape. Received: moving.shape=\(16, 16, 1\), fixed.shape=\(8, 16, 1\)"):
+        ds.register(model, IMAGES[0], IMAGES[0, :8])
+    for shape in ((16,), (2, 16, 16, 1), (16, 16, 3)):
+        with pytest.raises(ValueError, match=r"register expects 2-D images, \(\*spatial\) or \(\*spatial, 1\). Received: moving.shape="):
+            ds.register(model, np.zeros(shape, "float32"), IMAGES[0])
+
+
+def test_fit_refuses_nan_and_infinity_in_arrays_and_in_tf_data(model):
+    message = "registration model expects finite images, but fixed holds NaN or infinity"
+    with pytest.raises(ValueError, match=message):
+        model.fit(pair(fixed=with_one(np.nan)), verbose=0)
+    with pytest.raises(ValueError, match=message):
+        model.fit(pair(fixed=with_one(np.inf)), verbose=0)
+    with pytest.raises(ValueError, match=message):
+        model.fit(tf.data.Dataset.from_tensors((pair(fixed=with_one(-np.inf)),)), verbose=0)
+    with pytest.raises(ValueError, match=message):
+        model.evaluate(pair(fixed=with_one(np.nan)), labels(), verbose=0)
+
+
+def test_segmentation_fit_refuses_nan_integers_and_labels_beyond_the_classes(segmentation):
+    with pytest.raises(ValueError, match="segmentation model expects finite images, but images holds NaN or infinity"):
+        segmentation.fit(with_one(np.nan), LABELS, verbose=0)
+    with pytest.raises(ValueError, match=r"expects labels from 0 to 1 \(classes=2\). Received: labels from 0 to 2\.$"):
+        segmentation.fit(IMAGES, with_one(2, LABELS), verbose=0)
+    with pytest.raises(ValueError, match=r"expects labels from 0 to 1 \(classes=2\). Received: labels from -1 to 1\.$"):
+        segmentation.fit(IMAGES, with_one(-1, LABELS), verbose=0)
+    with pytest.raises(ValueError, match="expects float images, nominally in .* Received: images of type uint8. Divide by"):
+        segmentation.fit((IMAGES * 255).astype("uint8"), LABELS, verbose=0)
+
+
+def test_registration_evaluate_refuses_labels_beyond_the_classes(model):
+    with pytest.raises(ValueError, match=r"expects labels from 0 to 1 \(classes=2\). Received: labels from 0 to 7\.$"):
+        model.evaluate(pair(), labels(fixed=with_one(7, LABELS)), verbose=0)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int32"])
+def test_integer_images_are_refused_with_what_to_do(model, kind):
+    integers = (IMAGES * 255).astype(kind)
+    message = rf"expects float images, nominally in \[0, 1\]. Received: moving of type {kind}. Divide by the largest value of the format"
+    with pytest.raises(ValueError, match=message):
+        model.fit(pair(moving=integers), verbose=0)
+    with pytest.raises(ValueError, match=message):
+        model.evaluate(pair(moving=integers), labels(), verbose=0)
+    with pytest.raises(ValueError, match=message):
+        ds.register(model, integers[0], IMAGES[0])
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_register_and_an_atlas_refuse_nan_and_infinity(model, extractor, value):
+    bad = with_one(value)[1]
+    with pytest.raises(ValueError, match="register expects finite images. Received: fixed with 1 values that are NaN or infinite"):
+        ds.register(model, IMAGES[0], bad)
+    with pytest.raises(ValueError, match="DeepSim expects finite images. Received: fixed with 1 values that are NaN or infinite"):
+        ds.losses.DeepSim(extractor, fixed=bad)
+
+
+def test_register_names_a_file_that_cannot_be_read(tmp_path):
+    model = ds.models.registration_model(SHAPE, features=(2,), intensity="fixed:0:256")
+    (tmp_path / "notes.png").write_text("no image")
+    with pytest.raises(ValueError, match=r"No file .*missing\.tif"):
+        ds.register(model, tmp_path / "missing.tif", IMAGES[0])
+    with pytest.raises(ValueError, match=r"Cannot read .*notes\.png \(8 bytes\): expected a PNG or TIFF image"):
+        ds.register(model, IMAGES[0], str(tmp_path / "notes.png"))
+
+
+def test_a_model_without_an_intensity_rule_takes_arrays_only(model, tmp_path):
+    with pytest.raises(ValueError, match="carries no intensity rule for files. Pass moving as a float array"):
+        ds.register(model, tmp_path / "any.png", IMAGES[0])
+
+
+def test_register_and_evaluate_refuse_a_model_of_another_task(segmentation):
+    with pytest.raises(ValueError, match="Expected a registration model .* Received: SegmentationModel"):
+        ds.register(segmentation, IMAGES[0], IMAGES[0])
+    with pytest.raises(ValueError, match="Expected a registration model .* Received: SegmentationModel"):
+        ds.evaluate(segmentation, ds.data.synthetic("cells", "test", size=(32, 32), count=1))
+
+
+# Names and extractors
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ds.models.registration_model(SHAPE, backbone="vgg"), "Unknown backbone 'vgg'. Available: voxelmorph, paper"),
+        (lambda: ds.data.synthetic("cells", "dev"), "Unknown split 'dev'. Available: train, val, test"),
+        (lambda: recipes.segmentation("oasis", "cpu"), "Unknown dataset 'oasis'. Available: phc-u373, synthetic-platelet, synthetic-cells"),
+        (lambda: recipes.segmentation("synthetic-cells", "gpu"), "Unknown preset 'gpu'. Available: cpu"),
+        (lambda: recipes.segmentation("phc-u373", "gpu"), "Unknown preset 'gpu'. Available: paper, cpu"),
+        (lambda: recipes.registration("synthetic-cells", "cpu", "ssim"), "Unknown loss 'ssim'. Available: mse, ncc, deepsim"),
+        (lambda: recipes.segmentation("synthetic-cells", "cpu", backbone="vgg"), "Unknown backbone 'vgg'. Available: voxelmorph, paper"),
+    ],
+)
+def test_unknown_names_come_with_the_known_ones(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_an_unknown_level_comes_with_the_known_ones(segmenter, extractor):
+    message = "Unknown level 'level_7'. Available: level_1, level_2"
+    with pytest.raises(ValueError, match=message):
+        ds.models.FeatureExtractor.from_model(segmenter, levels=["level_1", "level_7"])
+    with pytest.raises(ValueError, match=message):
+        ds.losses.DeepSim(extractor, levels=["level_7"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("epochs", 0, "epochs must be at least 1. Received: epochs=0"),
+        ("batch_size", -1, "batch_size must be at least 1. Received: batch_size=-1"),
+        ("learning_rate", 0.0, "learning_rate must be above 0. Received: learning_rate=0.0"),
+        ("seed", -1, "seed must be at least 0. Received: seed=-1"),
+        ("weight", -0.5, "weight must be at least 0. Received: weight=-0.5"),
+        ("int_steps", -7, "int_steps must be at least 0. Received: int_steps=-7"),
+    ],
+)
+def test_numbers_of_a_recipe_are_checked(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        recipes.registration("synthetic-cells", "cpu", "mse", **{name: value})
+
+
+def test_deepsim_needs_an_extractor_and_the_other_losses_none(tmp_path):
+    with pytest.raises(ValueError, match=r"loss 'deepsim' needs an extractor: the run folder of train-segmentation"):
+        recipes.registration("synthetic-cells", "cpu", "deepsim")
+    with pytest.raises(ValueError, match=r"No extractor at .*nowhere. Expected the run folder of train-segmentation, or a .keras file"):
+        recipes.registration("synthetic-cells", "cpu", "deepsim", extractor=tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="loss 'mse' uses no extractor"):
+        recipes.registration("synthetic-cells", "cpu", "mse", extractor=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "whole.keras"
+    ds.models.segmentation_model(SHAPE, 2, features=(2,)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "half", "archive"])
+def test_an_extractor_file_that_is_no_keras_model_is_named(model_file, tmp_path, kind):
+    path = tmp_path / "broken.keras"
+    if kind == "archive":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("readme.txt", "no model")
+    else:
+        whole = model_file.read_bytes()
+        path.write_bytes({"text": b"weights", "empty": b"", "half": whole[: len(whole) // 2]}[kind])
+    with pytest.raises(ValueError, match=r"broken\.keras cannot be read as a Keras model \(.*\)\. Expected a \.keras file"):
+        ds.models.FeatureExtractor.from_model(path)
+
+
+def test_a_run_folder_whose_model_is_missing_is_no_extractor(tmp_path):
+    with pytest.raises(ValueError, match=r"No model at .*model\.keras"):
+        ds.models.FeatureExtractor.from_model(tmp_path)
+
+
+def test_an_extractor_of_other_channels_or_dimensions_is_refused(extractor, tmp_path):
+    with pytest.raises(ValueError, match=r"trained on images of 1 channel\(s\). Received: images.shape=\(2, 16, 16, 3\)"):
+        ds.losses.DeepSim(extractor)(*[np.repeat(IMAGES, 3, -1)] * 2)
+    with pytest.raises(ValueError, match=r"expects 2-D images.* Received: y_pred.shape=\(1, 8, 8, 8, 1\)"):
+        ds.losses.DeepSim(extractor)(*[np.zeros((1, 8, 8, 8, 1), "float32")] * 2)
+
+
+# The command
+
+
+@pytest.fixture
+def refused(capsys):
+    """`refused(*arguments)`: run the command, which must end with exit code 2 and one line on stderr; returns the line."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        assert main([str(argument) for argument in arguments]) == 2
+        output = capsys.readouterr()
+        assert output.out == "" and output.err.startswith("deepsim: ")
+        assert output.err.count("\n") == 1 and "Traceback" not in output.err and 'File "' not in output.err
+        return output.err.strip()
+
+    return run
+
+
+@pytest.fixture
+def u373(tmp_path):
+    """A folder like PhC-C2DH-U373, with three frames of either sequence in their real size and compression."""
+    root = tmp_path / "U373"
+    image, mask = np.full((520, 696), 90, "uint8"), np.zeros((520, 696), "uint16")
+    image[100:140, 200:260], mask[100:140, 200:260] = 140, 7
+    for sequence in ("01", "02"):
+        (root / sequence).mkdir(parents=True)
+        (root / f"{sequence}_ST" / "SEG").mkdir(parents=True)
+        for frame in range(3):
+            Image.fromarray(image).save(root / sequence / f"t{frame:03d}.tif", compression="tiff_lzw")
+            Image.fromarray(mask).save(root / f"{sequence}_ST" / "SEG" / f"man_seg{frame:03d}.tif", compression="tiff_lzw")
+    return root
+
+
+def remove_images(root):
+    for path in (root / "01").iterdir():
+        path.unlink()
+
+
+def truncate(root):
+    path = root / "01" / "t001.tif"
+    path.write_bytes(path.read_bytes()[:700])
+
+
+def garble(root):
+    (root / "02" / "t002.tif").write_text("not a TIFF")
+
+
+def remove_mask(root):
+    (root / "01_ST" / "SEG" / "man_seg002.tif").unlink()
+
+
+def remove_folder(root):
+    (root / "02").rename(root / "03")
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (remove_images, ["No train frames in", "U373/01", "Expected t000.tif", "found no frame at all"]),
+        (truncate, ["U373/01/t001.tif (700 bytes)", "expected a PNG or TIFF", "truncated or damaged"]),
+        (garble, ["U373/02/t002.tif (10 bytes)", "expected a PNG or TIFF"]),
+        (remove_mask, ["No mask for frame t002.tif", "Expected man_seg002.tif in", "01_ST/SEG"]),
+        (remove_folder, ["is not PhC-C2DH-U373: no folder", "U373/02", "Expected 01, 02, 01_ST/SEG and 02_ST/SEG"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_damaged_dataset_is_one_line_that_names_the_file(refused, u373, tmp_path, damage, expected):
+    damage(u373)
+    line = refused("train-segmentation", "--dataset", "phc-u373", "--data", u373, "--out", tmp_path / "run")
+    for words in expected:
+        assert words in line
+    assert not (tmp_path / "run").exists()  # nothing stands in the way of the next try
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("train-segmentation --dataset phc-u373", "dataset 'phc-u373' needs the folder that holds it (--data DIR)."),
+        ("train-segmentation --dataset phc-u373 --data /no/folder", "/no/folder is not PhC-C2DH-U373"),
+        ("train-segmentation --dataset oasis", "Unknown dataset 'oasis'. Available: phc-u373,"),
+        ("train-segmentation --dataset synthetic-cells --preset paper", "Unknown preset 'paper'. Available: cpu."),
+        ("train-segmentation --dataset synthetic-cells --backbone vgg", "Unknown backbone 'vgg'. Available: voxelmorph, paper."),
+        ("train-segmentation --dataset synthetic-cells --epochs many", "Invalid value for '--epochs': 'many' is not a valid integer"),
+        ("train-segmentation --dataset synthetic-cells --epochs 0", "epochs must be at least 1. Received: epochs=0."),
+        ("train-segmentation --dataset synthetic-cells --batch-size 1000", "batch_size=1000 is more than the 4 items of an epoch"),
+        ("train-registration --dataset synthetic-cells --loss ssim", "Unknown loss 'ssim'. Available: mse, ncc, deepsim."),
+        ("train-registration --dataset synthetic-cells --loss deepsim", "loss 'deepsim' needs an extractor"),
+        ("train-registration --dataset synthetic-cells --loss deepsim --extractor /no/run", "No extractor at /no/run."),
+        ("train-registration --dataset synthetic-cells", "Missing option '--loss'"),
+        ("train-segmentation", "Missing option '--dataset'"),
+        ("train-segmentation --dataset synthetic-cells --epocs 3", "No such option '--epocs'."),
+        ("train", "No such command 'train'"),
+        ("evaluate", "Missing argument 'RUN...'"),
+        ("evaluate /no/run", "/no/run is not a run folder: it has no config.json. Expected the folder that a training wrote."),
+    ],
+)
+def test_wrong_arguments_are_one_line(refused, monkeypatch, tmp_path, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recipes, "SYNTHETIC_PAIRS", {"train": 2, "val": 1})
+    assert words in refused(*arguments.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_with_another_recipe_is_left_as_it_is(refused, tmp_path):
+    folder = runs.open_run(tmp_path / "run", recipes.segmentation("synthetic-cells", "cpu", epochs=2))
+    (folder / "model.keras").write_bytes(b"hours of work")
+    before = contents(folder)
+    line = refused("train-segmentation", "--dataset", "synthetic-cells", "--epochs", 3, "--seed", 1, "--out", folder)
+    assert "already holds another recipe: epochs is 2 there and 3 here; seed is 0 there and 1 here." in line
+    line = refused("train-registration", "--dataset", "synthetic-cells", "--loss", "mse", "--out", folder)
+    assert "already holds a segmentation run, and this is a registration run" in line
+    assert contents(folder) == before
+
+
+def test_a_folder_with_other_files_is_left_as_it_is(refused, tmp_path):
+    (tmp_path / "photo.png").write_bytes(b"mine")
+    line = refused("train-segmentation", "--dataset", "synthetic-cells", "--out", tmp_path)
+    assert f"{tmp_path} is not empty and no run (it has no config.json)" in line
+    assert contents(tmp_path) == {"photo.png": b"mine"}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ds.models.segmentation_model((8, 8, 8), 2, features=(2,)), "takes 3-D images of 1 channel(s). Expected 2-D images of 1 channel"),
+        (lambda: three_channels(), "takes 2-D images of 3 channel(s). Expected 2-D images of 1 channel"),
+    ],
+    ids=["3-D", "3 channels"],
+)
+def test_an_extractor_of_other_images_is_refused_before_there_is_a_folder(refused, tmp_path, make, message):
+    make().save(tmp_path / "extractor.keras")
+    command = "train-registration --dataset synthetic-cells --loss deepsim --extractor".split()
+    line = refused(*command, tmp_path / "extractor.keras", "--out", tmp_path / "run")
+    assert f"The extractor {tmp_path / 'extractor.keras'} {message}, as synthetic-cells has." in line
+    assert not (tmp_path / "run").exists()
+
+
+def three_channels():
+    images = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(2, 3, name="unet_enc_conv_0_0")(images)
+    return keras.Model(images, keras.layers.ReLU(name="unet_enc_conv_0_0_activation")(x))
+
+
+def test_evaluate_names_what_is_wrong_with_a_run(refused, tmp_path):
+    segmentation = runs.open_run(tmp_path / "segmentation", recipes.segmentation("synthetic-cells", "cpu"))
+    assert "segmentation is a segmentation run. Expected a run of train-registration." in refused("evaluate", segmentation)
+
+    started = runs.open_run(tmp_path / "started", recipes.registration("synthetic-cells", "cpu", "mse"))
+    assert "started holds no model.keras: its training has not ended." in refused("evaluate", started)
+
+    (started / "model.keras").write_bytes(b"damaged")
+    (started / "history.csv").write_text("epoch\n1\n")
+    assert "started/model.keras cannot be read as a Keras model" in refused("evaluate", started)
+    assert "Unknown split 'dev'. Available: train, val, test." in refused("evaluate", started, "--split", "dev")
+
+    other = runs.open_run(tmp_path / "other", recipes.registration("synthetic-cells", "cpu", "ncc"))
+    (other / "model.keras").write_bytes(b"damaged")
+    assert "2 runs need a folder for their comparison. Pass --out DIR" in refused("evaluate", started, other)
+
+    (other / "config.json").write_text('{"task": "regis')
+    assert "other/config.json cannot be read. Expected the JSON that a training wrote" in refused("evaluate", other)
+
+
+def test_runs_of_two_datasets_are_not_compared(refused, tmp_path):
+    folders = []
+    for dataset in ("synthetic-cells", "synthetic-platelet"):
+        folders.append(runs.open_run(tmp_path / dataset, recipes.registration(dataset, "cpu", "mse")))
+        (folders[-1] / "model.keras").write_bytes(b"")
+    line = refused("evaluate", *folders, "--out", tmp_path / "out")
+    assert "Runs of one dataset can be compared. Received: synthetic-cells (None), and synthetic-platelet (None) in" in line
+
+
+def test_python_and_the_command_refuse_in_the_same_words(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").write_text("a file where a folder is needed")
+    recipe = recipes.segmentation("synthetic-cells", "cpu")
+    with pytest.raises(ValueError, match="runs is not empty and no run") as error:
+        training.train_segmentation(recipe, "runs")
+    assert refused("train-segmentation", "--dataset", "synthetic-cells", "--out", "runs") == f"deepsim: {error.value}"

@@ -1,0 +1,176 @@
+"""Trainings of three small steps an epoch: run folder, resume to the same weights, learning-rate schedule."""
+
+import functools
+import signal
+
+import deepsim_tf as ds  # isort: skip
+import keras
+import numpy as np
+import pandas
+import pytest
+
+from deepsim_tf import recipes, training
+
+COUNT = {"train": 8, "val": 2, "test": 2}
+TINY = {"features": (2,), "epochs": 4, "steps_per_epoch": 3, "batch_size": 2}
+SLOW = {"patience": 2, "learning_rate": 1e-4, "augment": False}  # no progress by 1e-4: the schedule divides the rate
+PAPER = {"backbone": "paper", "accumulation": 2}  # three batches an epoch: checkpoints fall between the halves of an update
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_data():
+    """The dataset synthetic-platelet with few small pairs, and a checkpoint after every epoch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            recipes.DATASETS,
+            "synthetic-platelet",
+            lambda root, split: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]),
+        )
+        patch.setattr(training, "RunFolder", functools.partial(training.RunFolder, every=-1))
+        yield
+
+
+def recipe(**changes):
+    return recipes.registration("synthetic-platelet", "cpu", "mse", **{**TINY, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """(model, folder) of an undisturbed run."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return training.train_registration(recipe(**SLOW), folder, verbose=0), folder
+
+
+def history(folder):
+    return pandas.read_csv(folder / "history.csv")
+
+
+def test_a_run_folder_holds_what_the_design_says(finished):
+    _, folder = finished
+    assert {"config.json", "model.keras", "history.csv", "events", "checkpoints"} == {path.name for path in folder.iterdir()}
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["epoch_00004"]
+    assert list((folder / "events").rglob("events.out.tfevents*"))
+
+
+def test_the_history_has_a_row_an_epoch_with_losses_and_times(finished):
+    table = history(finished[1])
+    assert list(table.columns[:4]) == ["epoch", "step", "seconds", "seconds_per_step"]
+    losses = {"loss", "similarity", "regularizer", "val_loss", "val_similarity", "val_regularizer", "val_dice"}
+    assert set(table.columns[4:]) == losses | {"learning_rate"}
+    assert table["epoch"].tolist() == [1, 2, 3, 4]
+    assert table["step"].tolist() == [3, 6, 9, 12]
+    assert table["seconds"].is_monotonic_increasing and (table["seconds_per_step"] > 0).all()
+    weight = recipes.WEIGHTS["synthetic-platelet"]["mse"]
+    np.testing.assert_allclose(table["loss"], table["similarity"] + weight * table["regularizer"], rtol=1e-5)
+
+
+def test_the_learning_rate_drops_to_a_tenth_after_patience_epochs(finished):
+    # Epoch 1 is the best, 2 and 3 are no better by 1e-4: the rate drops at the end of epoch 3.
+    np.testing.assert_allclose(history(finished[1])["learning_rate"], [1e-4, 1e-4, 1e-4, 1e-5], rtol=1e-5)
+
+
+def test_the_saved_model_is_the_returned_one(finished):
+    model, folder = finished
+    loaded = keras.models.load_model(folder / "model.keras")
+    for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (loaded.classes, loaded.intensity, loaded.weight) == (3, "none", recipes.WEIGHTS["synthetic-platelet"]["mse"])
+
+
+def test_a_finished_run_called_again_trains_nothing(finished, monkeypatch):
+    model, folder = finished
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr(ds.models.RegistrationModel, "fit", lambda *a, **k: pytest.fail("it trained"))
+    again = training.train_registration(recipe(**SLOW), folder, verbose=0)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    for a, b in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_that_lost_only_its_model_writes_it_from_the_last_checkpoint(finished):
+    model, folder = finished
+    (folder / "model.keras").unlink()
+    training.train_registration(recipe(**SLOW), folder, verbose=0)
+    for a, b in zip(keras.models.load_model(folder / "model.keras").get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_killed_while_it_writes_a_checkpoint_continues_to_the_same_weights(finished, tmp_path, fresh_python):
+    model, folder = finished
+    code = f"""
+import functools, os, signal
+import deepsim_tf as ds
+import numpy as np
+from deepsim_tf import recipes, training
+
+def killed(path, *arrays, savez=np.savez):
+    if "epoch_00003" in str(path):
+        os.kill(os.getpid(), signal.SIGKILL)
+    savez(path, *arrays)
+
+np.savez = killed
+training.RunFolder = functools.partial(training.RunFolder, every=-1)
+recipes.DATASETS["synthetic-platelet"] = lambda root, split: ds.data.synthetic("platelet", split, size=(32, 32), count={COUNT}[split])
+recipe = recipes.registration("synthetic-platelet", "cpu", "mse", **{TINY}, **{SLOW})
+training.train_registration(recipe, {str(tmp_path / "run")!r}, verbose=0)
+"""
+    assert fresh_python(code).returncode == -signal.SIGKILL
+    leftovers = [path.name for path in (tmp_path / "run/checkpoints").iterdir()]
+    assert "epoch_00002" in leftovers and "epoch_00003" not in leftovers and len(leftovers) == 2  # and the half-written one
+
+    continued = training.train_registration(recipe(**SLOW), tmp_path / "run", verbose=0)
+    for a, b in zip(continued.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-9)
+    # The learning rate too: without the schedule's state it would have stayed at 1e-4.
+    numbers = [name for name in history(folder).columns if not name.startswith("seconds")]
+    pandas.testing.assert_frame_equal(history(tmp_path / "run")[numbers], history(folder)[numbers], rtol=1e-5)
+
+
+class Interrupted(training.RunFolder):
+    """Ctrl-C in the middle of epoch 3, after a checkpoint of epoch 1 only: history.csv is ahead of it."""
+
+    def _write_checkpoint(self, epoch):
+        if epoch != 2:
+            super()._write_checkpoint(epoch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        if len(self.rows) == 2 and batch == 1:
+            raise KeyboardInterrupt
+
+
+def test_dropout_batch_norm_and_half_accumulated_updates_continue_as_if_undisturbed(tmp_path, monkeypatch):
+    model = training.train_registration(recipe(**PAPER), tmp_path / "undisturbed", verbose=0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "RunFolder", functools.partial(Interrupted, every=-1))
+        training.train_registration(recipe(**PAPER), tmp_path / "run", verbose=0)
+    assert history(tmp_path / "run")["epoch"].tolist() == [1, 2]
+    assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["epoch_00001"]
+
+    continued = training.train_registration(recipe(**PAPER), tmp_path / "run", verbose=0)
+    for a, b in zip(continued.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8)
+    numbers = [name for name in history(tmp_path / "run").columns if not name.startswith("seconds")]
+    table, expected = history(tmp_path / "run"), history(tmp_path / "undisturbed")
+    assert table["epoch"].tolist() == [1, 2, 3, 4]
+    assert table["step"].tolist() == [1, 3, 4, 6]  # two batches are one update
+    pandas.testing.assert_frame_equal(table[numbers], expected[numbers], rtol=1e-5)
+
+
+def test_the_schedule_continues_where_it_stood(tmp_path):
+    plateau = keras.callbacks.ReduceLROnPlateau()
+    run = training.RunFolder(tmp_path, plateau)
+    run.state = {"best": 0.25, "wait": 7.0, "cooldown_counter": 3.0}
+    plateau.on_train_begin()  # Keras resets it, and calls it first
+    assert (plateau.best, plateau.wait) == (None, 0)
+    run.on_train_begin()
+    assert (plateau.best, plateau.wait, plateau.cooldown_counter) == (0.25, 7, 3)
+
+
+def test_the_batches_from_a_step_on_are_those_of_the_whole_stream():
+    images = recipe(**SLOW).images("train")  # 8 pairs in batches of 2: 4 batches in an epoch of the images, 3 in one of the recipe
+    whole = training._batches_from(0, ds.data.registration_dataset, images, recipe(**SLOW))
+    rest = training._batches_from(6, ds.data.registration_dataset, images, recipe(**SLOW))
+    seventh = next(iter(whole.skip(6)))[0]["moving"].numpy()
+    np.testing.assert_array_equal(next(iter(rest))[0]["moving"], seventh)
+    assert not np.array_equal(next(iter(whole))[0]["moving"], seventh)
