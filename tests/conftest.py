@@ -48,7 +48,7 @@ def texture():
 
 @pytest.fixture(scope="session")
 def pair(texture):
-    """`pair(shape)`: two pairs {"moving", "fixed"}, the fixed image one voxel further on every axis, and their labels (above the median)."""
+    """`pair(shape)`: two pairs {"moving", "fixed"}, one voxel apart on every axis, and their labels (above the median)."""
 
     def make(shape=SHAPE):
         whole = texture(tuple(n + 1 for n in shape), count=2)

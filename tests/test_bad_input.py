@@ -55,8 +55,8 @@ def segmentation():
 @pytest.mark.parametrize("name", ["DeepSim", "LocalNCC"])
 def test_losses_refuse_images_of_unequal_shape(name, other, extractor):
     loss = ds.losses.DeepSim(extractor) if name == "DeepSim" else ds.losses.LocalNCC()
-    message = rf"{name} compares images of equal shape. Received: y_true.shape=\(2, 16, 16, 1\), y_pred.shape=\({other[0]}, 16, {other[2]}, 1\)"
-    with pytest.raises(ValueError, match=message):
+    received = rf"y_true.shape=\(2, 16, 16, 1\), y_pred.shape=\({other[0]}, 16, {other[2]}, 1\)"
+    with pytest.raises(ValueError, match=f"{name} compares images of equal shape. Received: {received}"):
         loss(IMAGES, np.zeros(other, "float32"))
 
 
@@ -77,14 +77,15 @@ def test_models_refuse_other_shapes_than_2d_and_3d(make, shape):
 
 def test_fit_refuses_images_of_unequal_size(model):
     # Which of the two it says depends on the sizes that Keras has seen before and now leaves open.
-    with pytest.raises(ValueError, match=r"model (was made for images \(batch, 16, 16, 1\)|compares images of equal shape)\. Received: .*, 16, 1\)"):
+    message = r"model (was made for images \(batch, 16, 16, 1\)|compares images of equal shape)\. Received: .*, 16, 1\)"
+    with pytest.raises(ValueError, match=message):
         model.fit(pair(moving=IMAGES[:, :8]), verbose=0)
-    with pytest.raises(ValueError, match=r"compares images of equal shape. Received: moving.shape=\(2, 16, 16, 1\), fixed.shape=\(2, 8, 16, 1\)"):
+    with pytest.raises(ValueError, match=r"equal shape. Received: moving.shape=\(2, 16, 16, 1\), fixed.shape=\(2, 8, 16, 1\)"):
         model(pair(fixed=IMAGES[:, :8]))
 
 
 def test_a_model_refuses_images_of_unequal_batch(model):
-    with pytest.raises(ValueError, match=r"compares images of equal shape. Received: moving.shape=\(1, 16, 16, 1\), fixed.shape=\(2, 16, 16, 1\)"):
+    with pytest.raises(ValueError, match=r"equal shape. Received: moving.shape=\(1, 16, 16, 1\), fixed.shape=\(2, 16, 16, 1\)"):
         model(pair(moving=IMAGES[:1]))
 
 
@@ -94,7 +95,6 @@ def test_fit_refuses_unequal_numbers_of_images(model):
         model.fit(pair(moving=IMAGES[:1]), verbose=0)
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="Keras leaves half of a train function behind where its first trace fails")
 def test_a_fit_with_corrected_images_works_after_a_refused_one():
     model = ds.models.registration_model(SHAPE, features=(2,))
     model.compile("adam", "mse")
@@ -104,7 +104,7 @@ def test_a_fit_with_corrected_images_works_after_a_refused_one():
 
 
 def test_register_refuses_images_of_unequal_shape_or_wrong_dimensions(model):
-    with pytest.raises(ValueError, match=r"register compares images of equal shape. Received: moving.shape=\(16, 16, 1\), fixed.shape=\(8, 16, 1\)"):
+    with pytest.raises(ValueError, match=r"register .*equal shape. Received: moving.shape=\(16, 16, 1\), fixed.shape=\(8, 16, 1\)"):
         ds.register(model, IMAGES[0], IMAGES[0, :8])
     for shape in ((16,), (2, 16, 16, 1), (16, 16, 3)):
         with pytest.raises(ValueError, match=r"register expects 2-D images, \(\*spatial\) or \(\*spatial, 1\). Received: moving.shape="):
@@ -394,8 +394,8 @@ def test_a_folder_with_other_files_is_left_as_it_is(refused, tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ds.models.segmentation_model((8, 8, 8), 2, features=(2,)), "takes 3-D images of 1 channel(s). Expected 2-D images of 1 channel"),
-        (lambda: three_channels(), "takes 2-D images of 3 channel(s). Expected 2-D images of 1 channel"),
+        (lambda: ds.models.segmentation_model((8, 8, 8), 2, features=(2,)), "takes 3-D images of 1 channel(s)."),
+        (lambda: three_channels(), "takes 2-D images of 3 channel(s)."),
     ],
     ids=["3-D", "3 channels"],
 )
@@ -403,7 +403,7 @@ def test_an_extractor_of_other_images_is_refused_before_there_is_a_folder(refuse
     make().save(tmp_path / "extractor.keras")
     command = "train-registration --dataset synthetic-cells --loss deepsim --extractor".split()
     line = refused(*command, tmp_path / "extractor.keras", "--out", tmp_path / "run")
-    assert f"The extractor {tmp_path / 'extractor.keras'} {message}, as synthetic-cells has." in line
+    assert f"The extractor {tmp_path / 'extractor.keras'} {message} Expected 2-D images of 1 channel, as synthetic-cells has." in line
     assert not (tmp_path / "run").exists()
 
 

@@ -15,13 +15,17 @@ COUNT = {"train": 4, "val": 2, "test": 2}
 PRESET = {"features": (2, 4), "batch_size": 2, "learning_rate": 1e-3, "steps_per_epoch": 2, "epochs": 2}
 
 
+def images(split):
+    return ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split])
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The folder of two runs, segmentation and deepsim, made by the command itself."""
     out = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         dataset = "synthetic-platelet"
-        patch.setitem(recipes.DATASETS, dataset, lambda root, split: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]))
+        patch.setitem(recipes.DATASETS, dataset, lambda root, split: images(split))
         for presets in (recipes.SEGMENTATION, recipes.REGISTRATION):
             patch.setitem(presets, (dataset, "cpu"), PRESET)
         assert main(f"train-segmentation --dataset {dataset} --out {out}/segmentation --verbose 0".split()) == 0
@@ -56,7 +60,7 @@ def test_evaluate_writes_tables_figures_and_a_report(trained, capsys):
     assert pairs["method"].tolist() == ["identity", "identity", "DeepSim", "DeepSim"]
     assert summary["method"].tolist() == ["identity", "DeepSim"]
     np.testing.assert_allclose(summary["dice"], [pairs["dice"][:2].mean(), pairs["dice"][2:].mean()])
-    expected = ds.evaluate(None, ds.data.synthetic("platelet", "test", size=(32, 32), count=2), verbose=0)
+    expected = ds.evaluate(None, images("test"), verbose=0)
     np.testing.assert_allclose(pairs["dice"][:2], expected["dice"])
     figures = {path.name for path in (folder / "figures").glob("*.png")}
     assert {"convergence.png", "dice.png", "example_deepsim.png"} <= figures

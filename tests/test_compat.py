@@ -20,11 +20,6 @@ def test_the_import_switches_onednn_on_and_repairs_voxelmorph(fresh_python):
     assert process.stdout.split()[0] == "1" and "VxmDense" in process.stdout
 
 
-def test_the_import_leaves_a_users_choice_of_onednn(fresh_python):
-    process = fresh_python("import deepsim_tf, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])", TF_ENABLE_ONEDNN_OPTS="0")
-    assert process.stdout.strip() == "0", process.stderr
-
-
 def test_legacy_keras_is_refused_with_what_to_unset(fresh_python):
     process = fresh_python("import deepsim_tf", TF_USE_LEGACY_KERAS="1")
     assert process.returncode == 1
@@ -38,6 +33,15 @@ def slow_cpu(monkeypatch):
     """A CPU on which TensorFlow leaves oneDNN off, and no choice by the user."""
     monkeypatch.setattr(_compat, "_cpu_has_onednn_default", lambda: False)
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+
+
+@pytest.mark.parametrize("choice, expected", [(None, "1"), ("0", "0"), ("1", "1")])
+def test_onednn_is_switched_on_unless_the_user_has_chosen(slow_cpu, monkeypatch, choice, expected):
+    monkeypatch.delitem(sys.modules, "tensorflow")  # as before its import
+    if choice is not None:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", choice)
+    _compat.enable_onednn()
+    assert os.environ.pop("TF_ENABLE_ONEDNN_OPTS") == expected
 
 
 def test_tensorflow_imported_first_is_too_late_and_says_so(slow_cpu):

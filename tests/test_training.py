@@ -1,6 +1,7 @@
 """Trainings of three small steps an epoch: run folder, resume to the same weights, learning-rate schedule."""
 
 import functools
+import shutil
 import signal
 
 import deepsim_tf as ds  # isort: skip
@@ -126,8 +127,8 @@ training.train_registration(recipe, {str(tmp_path / "run")!r}, verbose=0)
     pandas.testing.assert_frame_equal(history(tmp_path / "run")[numbers], history(folder)[numbers], rtol=1e-5)
 
 
-class Interrupted(training.RunFolder):
-    """Ctrl-C in the middle of epoch 3, after a checkpoint of epoch 1 only: history.csv is ahead of it."""
+class Watched(training.RunFolder):
+    """Copies the folder as a kill in the middle of epoch 3 would leave it, its last checkpoint that of epoch 1."""
 
     def _write_checkpoint(self, epoch):
         if epoch != 2:
@@ -136,24 +137,23 @@ class Interrupted(training.RunFolder):
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)
         if len(self.rows) == 2 and batch == 1:
-            raise KeyboardInterrupt
+            shutil.copytree(self.folder, self.folder.with_name("killed"))
 
 
 def test_dropout_batch_norm_and_half_accumulated_updates_continue_as_if_undisturbed(tmp_path, monkeypatch):
-    model = training.train_registration(recipe(**PAPER), tmp_path / "undisturbed", verbose=0)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training, "RunFolder", functools.partial(Interrupted, every=-1))
-        training.train_registration(recipe(**PAPER), tmp_path / "run", verbose=0)
-    assert history(tmp_path / "run")["epoch"].tolist() == [1, 2]
-    assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["epoch_00001"]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "RunFolder", functools.partial(Watched, every=-1))
+        model = training.train_registration(recipe(**PAPER), tmp_path / "undisturbed", verbose=0)
+    assert history(tmp_path / "killed")["epoch"].tolist() == [1, 2]  # one epoch ahead of the checkpoint
+    assert [path.name for path in (tmp_path / "killed/checkpoints").iterdir()] == ["epoch_00001"]
 
-    continued = training.train_registration(recipe(**PAPER), tmp_path / "run", verbose=0)
+    continued = training.train_registration(recipe(**PAPER), tmp_path / "killed", verbose=0)
     for a, b in zip(continued.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8)
-    numbers = [name for name in history(tmp_path / "run").columns if not name.startswith("seconds")]
-    table, expected = history(tmp_path / "run"), history(tmp_path / "undisturbed")
+    table, expected = history(tmp_path / "killed"), history(tmp_path / "undisturbed")
     assert table["epoch"].tolist() == [1, 2, 3, 4]
     assert table["step"].tolist() == [1, 3, 4, 6]  # two batches are one update
+    numbers = [name for name in table.columns if not name.startswith("seconds")]
     pandas.testing.assert_frame_equal(table[numbers], expected[numbers], rtol=1e-5)
 
 

@@ -12,11 +12,12 @@ class Checked:
     def compile(self, *args, jit_compile=False, **kwargs):
         """See keras.Model.compile. Without XLA by default: it makes convolutions on a CPU several times slower (benchmarks/README.md)."""
         super().compile(*args, jit_compile=jit_compile, **kwargs)
+        # Keras would do it in the first step, which makes TensorFlow trace the step twice.
+        self.optimizer.build(self.trainable_variables)
 
     def compile_from_config(self, config):
-        """Compile as the saved model was, and make the optimiser's variables so that their values can be loaded."""
+        """Compile as the saved model was."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, *args, **kwargs):
         """See keras.Model.fit. Raises ValueError on integer images, NaN or infinity, and labels outside `classes`."""

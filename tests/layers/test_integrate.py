@@ -18,8 +18,8 @@ def smooth_field(shape, rng, size=2.0, smooth=4.0, batch=1):
 
 @pytest.mark.parametrize("shape", [(14, 15), (8, 9, 10)])
 def test_integration_is_voxelmorphs_number_for_number(shape, rng):
-    velocity = smooth_field(shape, rng, size=3.0, smooth=1.5, batch=3)
-    np.testing.assert_allclose(VecInt(int_steps=5)(velocity), vxm.layers.VecInt(int_steps=5)(velocity), atol=1e-5)
+    velocity = smooth_field(shape, rng, size=3.0, smooth=1.5, batch=2)
+    np.testing.assert_allclose(VecInt(int_steps=3)(velocity), vxm.layers.VecInt(int_steps=3)(velocity), atol=1e-5)
     assert issubclass(VecInt, vxm.layers.VecInt)
 
 

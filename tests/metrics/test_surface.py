@@ -16,6 +16,15 @@ def test_a_moved_square_by_hand():
     np.testing.assert_allclose(hausdorff95(square(5, 5), square(5, 8), classes=2)[1], 3.0)
 
 
+def test_the_larger_of_the_two_directions_counts():
+    # the first 10 voxels of a line of 40: from short to long all 0; from long to short 10 times 0, then 1 .. 30, the 95 % of which is
+    # 1/20 of the way from the 38th to the 39th of 40, 28 and 29
+    short, long = np.zeros((5, 50), int), np.zeros((5, 50), int)
+    short[2, :10], long[2, :40] = 1, 1
+    np.testing.assert_allclose(hausdorff95(short, long, classes=2)[1], 28.05)
+    np.testing.assert_allclose(hausdorff95(long, short, classes=2)[1], 28.05)
+
+
 def test_one_distant_voxel_in_many_does_not_count():
     # 40 voxels in a row on top of each other, and one far away: 1 in 41 is less than 5 %
     line = np.zeros((20, 50), int)
