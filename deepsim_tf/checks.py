@@ -32,6 +32,13 @@ def equal_shapes(who, **tensors):
         raise ValueError(f"{who} compares images of equal shape. Received: {name_a}.shape={a}, {name_b}.shape={b}.")
 
 
+def equal_counts(images):
+    """Refuse a dict of arrays of unequal length, on which Keras fails with an error of its own making."""
+    if isinstance(images, dict) and len({len(array) for array in images.values()}) > 1:
+        counts = ", ".join(f"{name}: {len(array)}" for name, array in images.items())
+        raise ValueError(f"Expected as many moving as fixed images. Received: {counts}.")
+
+
 def image_rank(who, name, image, ndim=None):
     """Refuse a tensor that is not (batch, *spatial, channels) with two or three spatial axes, or `ndim` of them."""
     found = len(image.shape) - 2

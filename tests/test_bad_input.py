@@ -89,10 +89,16 @@ def test_a_model_refuses_images_of_unequal_batch(model):
         model(pair(moving=IMAGES[:1]))
 
 
-@pytest.mark.xfail(strict=True, raises=AttributeError, reason="Keras 3 fails while it words its own error on dicts of unequal length")
 def test_fit_refuses_unequal_numbers_of_images(model):
     with pytest.raises(ValueError, match="moving"):
         model.fit(pair(moving=IMAGES[:1]), verbose=0)
+
+
+def test_predict_refuses_nan_and_infinity(model):
+    bad = IMAGES.copy()
+    bad[0, 3, 3] = np.nan
+    with pytest.raises(ValueError, match="fixed holds NaN or infinity"):
+        model.predict(pair(fixed=bad), verbose=0)
 
 
 def test_a_fit_with_corrected_images_works_after_a_refused_one():

@@ -23,10 +23,18 @@ class Checked:
         """See keras.Model.fit. Raises ValueError on integer images, NaN or infinity, and labels outside `classes`."""
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # the dataset shuffles; Keras would only warn that it cannot
+        checks.equal_counts(x)
         with checks.graph_errors():
             return super().fit(x, *args, **kwargs)
 
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, x=None, *args, **kwargs):
         """See keras.Model.evaluate; the same checks as `fit`."""
+        checks.equal_counts(x)
         with checks.graph_errors():
-            return super().evaluate(*args, **kwargs)
+            return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """See keras.Model.predict; the same checks as `fit`."""
+        checks.equal_counts(x)
+        with checks.graph_errors():
+            return super().predict(x, *args, **kwargs)

@@ -138,6 +138,10 @@ class RegistrationModel(Checked, keras.Model):
         self._trackers["dice"].update_state(batch_dice(fixed, warped, self.classes))
         return self._results("loss", "similarity", "regularizer", "dice")
 
+    def predict_step(self, data):
+        """Predict, after the same check of the images."""
+        return self(self._unpack(data)[0], training=False)
+
     def _unpack(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         checks.float_images("A registration model", moving=x["moving"], fixed=x["fixed"])
