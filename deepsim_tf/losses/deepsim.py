@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from deepsim_tf import checks
@@ -89,10 +90,10 @@ class DeepSim(keras.losses.Loss):
         if not isinstance(extractor, FeatureExtractor):
             received = type(extractor).__name__
             raise ValueError(f"extractor must be a FeatureExtractor; make one with FeatureExtractor.from_model. Received: {received}.")
-        self.extractor, self.zero_mean, self.eps, self.foreground = extractor, zero_mean, eps, foreground
-        self.levels = level_names(levels, extractor.levels)
+        self.extractor, self.levels = extractor.select(levels), level_names(levels, extractor.levels)
+        self.zero_mean, self.eps, self.foreground = zero_mean, eps, foreground
         self.fixed = None if fixed is None else self._atlas(fixed)
-        self._fixed_features = None if fixed is None else self._features(self.fixed)
+        self._fixed_features = None  # of the atlas, computed at the first call: when a model is loaded, the extractor's weights come last
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """See keras.losses.Loss; a `sample_weight` with spatial axes weighs voxels."""
@@ -108,7 +109,8 @@ class DeepSim(keras.losses.Loss):
         if weights is not None:
             weights = _voxel_weights(weights, y_pred)
         if self.foreground is not None:
-            inside = ops.cast(ops.any(fixed > self.foreground, axis=-1), "float32")
+            reference = fixed if self.fixed is None else ops.broadcast_to(self.fixed, ops.shape(y_pred))
+            inside = ops.cast(ops.any(reference > self.foreground, axis=-1), "float32")
             weights = inside if weights is None else inside * weights
         features_fixed, features_warped = self._both(fixed, y_pred)
         return deepsim(features_fixed, features_warped, eps=self.eps, zero_mean=self.zero_mean, weights=weights)
@@ -139,19 +141,15 @@ class DeepSim(keras.losses.Loss):
 
     def _both(self, fixed, warped):
         """The two pyramids; the fixed one without gradient, and from memory where it is the atlas."""
-        if self._fixed_features is None:
-            reference = {level: ops.stop_gradient(f) for level, f in self._features(fixed).items()}
+        if self.fixed is None:
+            reference = {level: ops.stop_gradient(f) for level, f in self.extractor(fixed).items()}
         else:
+            if self._fixed_features is None:
+                with tf.init_scope():  # outside the graph that is being traced, so that they are numbers, not operations
+                    self._fixed_features = self.extractor(self.fixed)
             size = ops.shape(warped)[0]
             reference = {k: ops.broadcast_to(f, (size, *f.shape[1:])) for k, f in self._fixed_features.items()}
-        return reference, self._features(warped)
-
-    def _features(self, images):
-        features = self.extractor(images)
-        for level in self.levels:
-            if any(n == 0 for n in features[level].shape[1:-1]):
-                raise ValueError(f"Images of shape {tuple(images.shape)} are too small for {level}. Use larger images, or fewer levels.")
-        return {level: features[level] for level in self.levels}
+        return reference, self.extractor(warped)
 
     def _atlas(self, fixed):
         atlas = np.asarray(fixed, "float32")
@@ -190,7 +188,7 @@ class DeepSim(keras.losses.Loss):
         """Keras's hook when a model is loaded: restores the atlas."""
         if self.fixed is not None:
             self.fixed = np.asarray(store["fixed"], "float32")
-            self._fixed_features = self._features(self.fixed)
+            self._fixed_features = None
 
 
 def _voxel_weights(weights, images):

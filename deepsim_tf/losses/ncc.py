@@ -1,6 +1,7 @@
 """Local normalised cross-correlation, by sums over a sliding window."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from deepsim_tf import checks
@@ -92,9 +93,9 @@ class LocalNCC(keras.losses.Loss):
 
     def __init__(self, window=9, *, eps=1e-5, name="local_ncc", **kwargs):
         super().__init__(name=name, **kwargs)
-        if not isinstance(window, int) or window < 1 or window % 2 == 0:
+        if not isinstance(window, (int, np.integer)) or window < 1 or window % 2 == 0:
             raise ValueError(f"window must be an odd number of voxels, as in 9. Received: window={window}.")
-        self.window, self.eps = window, eps
+        self.window, self.eps = int(window), eps
 
     def call(self, y_true, y_pred):
         """Images (batch, *spatial, channels) -> (batch,)."""

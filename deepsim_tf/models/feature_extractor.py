@@ -53,7 +53,14 @@ class FeatureExtractor(keras.Model):
         encoder = _copy_encoder(graph, taps)
         if layers:  # named by their size, which only the built graph tells
             encoder = _name_by_size(encoder, taps)
-        return cls(_select(encoder, levels))
+        return cls(encoder).select(levels)
+
+    def select(self, levels):
+        """The extractor of some of the levels (`"all"` or a list of names): the same layers, up to the deepest of them."""
+        names = level_names(levels, self.levels)
+        if names == self.levels:
+            return self
+        return FeatureExtractor(keras.Model(self.encoder.inputs, {name: self.encoder.output[name] for name in names}))
 
     @property
     def levels(self):
@@ -70,12 +77,19 @@ class FeatureExtractor(keras.Model):
         """Number of spatial dimensions of the images."""
         return len(self.encoder.inputs[0].shape) - 2
 
+    def __call__(self, inputs, *args, **kwargs):
+        """Check the images, here because Keras buries errors raised in `call` in a dump of its arguments."""
+        checks.image_rank("A FeatureExtractor", "images", inputs, self.ndim)
+        received = f"Received: images.shape={tuple(inputs.shape)}."
+        if inputs.shape[-1] != self.channels:
+            raise ValueError(f"This FeatureExtractor was trained on images of {self.channels} channel(s). {received}")
+        least = 2 ** max(int(level.split("_")[1]) for level in self.levels)
+        if any(n is not None and n < least for n in inputs.shape[1:-1]):
+            raise ValueError(f"Images must have at least {least} voxels a side for {self.levels[-1]}. {received} Use larger ones, or fewer levels.")
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs, training=None):
         """Features of images (batch, *spatial, channels), a dict of levels. `training` is ignored."""
-        checks.image_rank("A FeatureExtractor", "images", inputs, self.ndim)
-        if inputs.shape[-1] != self.channels:
-            expected = f"This FeatureExtractor was trained on images of {self.channels} channel(s)."
-            raise ValueError(f"{expected} Received: images.shape={tuple(inputs.shape)}.")
         return self.encoder(inputs, training=False)
 
     @property
@@ -175,11 +189,3 @@ def _name_by_size(encoder, taps):
             raise ValueError(f"Layers {list(taps)} hold two of the same size, {level}. Name one layer for each size.")
         outputs[level] = encoder.output[name]
     return keras.Model(encoder.inputs, outputs)
-
-
-def _select(encoder, levels):
-    """Keep the named levels only, in a graph that ends at the deepest of them."""
-    names = level_names(levels, list(encoder.output))
-    if names == list(encoder.output):
-        return encoder
-    return keras.Model(encoder.inputs, {name: encoder.output[name] for name in names})

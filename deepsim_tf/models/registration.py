@@ -74,9 +74,17 @@ class RegistrationModel(Checked, keras.Model):
         self._trackers = {name: keras.metrics.Mean(name=name) for name in ("similarity", "regularizer", "dice")}
         self.built = True
 
+    def __call__(self, inputs, *args, **kwargs):
+        """Check the images, here because Keras buries errors raised in `call` in a dump of its arguments."""
+        self._check(inputs["moving"], inputs["fixed"])
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs, training=None, with_velocity=False):
         """{"moving", "fixed"} -> {"warped", "flow"}, and the "velocity" that the regulariser sees where asked for."""
-        moving, fixed = inputs["moving"], inputs["fixed"]
+        outputs = self.network({"moving": inputs["moving"], "fixed": inputs["fixed"]}, training=training)
+        return outputs if with_velocity else {"warped": outputs["warped"], "flow": outputs["flow"]}
+
+    def _check(self, moving, fixed):
         who = "A registration model"
         checks.float_images(who, moving=moving, fixed=fixed)
         checks.equal_shapes(who, moving=moving, fixed=fixed)
@@ -84,8 +92,6 @@ class RegistrationModel(Checked, keras.Model):
         if tuple(moving.shape[1:]) != (*self.shape, 1):
             expected = f"(batch, {', '.join(map(str, self.shape))}, 1)"
             raise ValueError(f"This registration model was made for images {expected}. Received: {tuple(moving.shape)}.")
-        outputs = self.network({"moving": moving, "fixed": fixed}, training=training)
-        return outputs if with_velocity else {"warped": outputs["warped"], "flow": outputs["flow"]}
 
     def compile(self, optimizer="adam", similarity="mse", *, regularizer=None, weight=1.0, **kwargs):
         """Set what `fit` minimises.
@@ -144,7 +150,9 @@ class RegistrationModel(Checked, keras.Model):
 
     def _unpack(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        checks.float_images("A registration model", moving=x["moving"], fixed=x["fixed"])
+        if isinstance(sample_weight, dict):  # Keras copies the weights of arrays to each entry of y
+            sample_weight = next(iter(sample_weight.values()))
+        self._check(x["moving"], x["fixed"])
         moving, fixed = checks.finite_in_graph("A registration model", moving=x["moving"], fixed=x["fixed"])
         return {"moving": moving, "fixed": fixed}, y, sample_weight
 

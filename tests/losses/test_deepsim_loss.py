@@ -152,7 +152,7 @@ def test_images_of_other_channels_or_dimensions_are_refused(extractor):
 def test_images_too_small_for_the_deepest_level_are_refused():
     extractor = ds.models.FeatureExtractor.from_model(ds.models.segmentation_model((16, 16), 2, features=(4, 8, 8)))
     tiny = np.ones((1, 3, 16, 1), "float32")
-    with pytest.raises(ValueError, match=r"Images of shape \(1, 3, 16, 1\) are too small for level_2. Use larger images, or fewer levels"):
+    with pytest.raises(ValueError, match="at least 4 voxels a side for level_2. Received: images.shape=.1, 3, 16, 1.. Use larger"):
         DeepSim(extractor)(tiny, tiny)
     assert np.isfinite(DeepSim(extractor, levels=["level_0", "level_1"])(tiny, tiny))
 
@@ -200,6 +200,6 @@ def test_under_half_precision_the_loss_is_float32(mixed_float16, texture):
 def test_the_config_makes_the_same_loss(extractor, images):
     loss = DeepSim(extractor, levels=["level_1"], zero_mean=True, eps=1e-4, foreground=0.2, name="mine", reduction="sum")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
-    copy.extractor.set_weights(extractor.get_weights())
+    copy.extractor.set_weights(loss.extractor.get_weights())
     assert type(copy) is DeepSim and (copy.name, copy.reduction, copy.levels) == ("mine", "sum", ["level_1"])
     np.testing.assert_allclose(copy(*images), loss(*images), rtol=1e-6)
