@@ -186,7 +186,8 @@ class RunFolder(keras.callbacks.Callback):
             np.savez(aside / "generators.npz", *[variable.numpy() for variable in _generator_states(self.model)])
             state = {"history": self.rows, **{name: float(getattr(self.plateau, name)) for name in self.PLATEAU}}
             (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
-        for old in sorted(checkpoint.parent.glob("epoch_[0-9]*"))[:-1]:
+        # Older ones, and what a killed process left half-written.
+        for old in [*sorted(checkpoint.parent.glob("epoch_[0-9]*"))[:-1], *checkpoint.parent.glob(".epoch_*")]:
             shutil.rmtree(old)
         self.saved_at = time.monotonic()
 

@@ -91,7 +91,7 @@ def fresh_python():
 
     def run(code, **variables):
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("TF_", "KERAS_"))}
-        environment.update(PYTHONPATH=str(ROOT), **variables)
+        environment.update({"PYTHONPATH": str(ROOT), **variables})
         return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False)
 
     return run

@@ -1,0 +1,61 @@
+"""The scripts of train/ in a reduced form: each does what its docstring promises, on tiny data."""
+
+import pathlib
+import runpy
+
+import deepsim_tf as ds  # isort: skip
+import pytest
+
+from deepsim_tf import recipes
+
+TRAIN = pathlib.Path(__file__).resolve().parents[1] / "train"
+DATASET = "synthetic-platelet"
+COUNT = {"train": 8, "val": 2, "test": 2}
+TINY = {"features": (2, 4), "epochs": 1, "steps_per_epoch": 2, "batch_size": 2}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    """The synthetic dataset with few small pairs, and presets of two steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(recipes.DATASETS, DATASET, lambda root, split: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]))
+        for presets in (recipes.SEGMENTATION, recipes.REGISTRATION):
+            patch.setitem(presets, (DATASET, "cpu"), TINY)
+        yield
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with the runs of segment.py and register.py."""
+    folder = tmp_path_factory.mktemp("runs")
+    run("segment.py", DATASET, "--out", folder / "segmentation")
+    run("register.py", DATASET, "--loss", "deepsim", "--extractor", folder / "segmentation", "--out", folder / "deepsim")
+    return folder
+
+
+def run(script, *arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", [script, *map(str, arguments)])
+        runpy.run_path(str(TRAIN / script), run_name="__main__")
+
+
+def test_segment_writes_a_run_folder(runs):
+    assert {"config.json", "model.keras", "history.csv"} <= {path.name for path in (runs / "segmentation").iterdir()}
+
+
+def test_register_writes_a_run_folder_and_its_evaluation(runs):
+    written = {path.name for path in (runs / "deepsim").iterdir()}
+    assert {"config.json", "model.keras", "history.csv", "pairs.csv", "summary.csv", "figures", "report.html"} <= written
+
+
+def test_evaluate_writes_a_comparison(runs):
+    run("evaluate.py", runs / "deepsim", "--split", "test", "--out", runs / "comparison")
+    assert (runs / "comparison" / "summary.csv").read_text().splitlines()[1].startswith("identity,")
+
+
+def test_demo_trains_all_losses_and_compares_them(tmp_path):
+    run("demo.py", "--reduced", "--out", tmp_path / "demo")
+    written = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert {"segmentation", "mse", "ncc", "deepsim", "pairs.csv", "summary.csv", "figures", "report.html"} <= written
+    figures = {path.name for path in (tmp_path / "demo" / "figures").glob("*.png")}
+    assert {"convergence.png", "dice.png", "example_deepsim.png", "example_methods.png"} <= figures
