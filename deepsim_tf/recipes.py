@@ -106,7 +106,7 @@ class RegistrationRecipe(Recipe):
 # loss (benchmarks/README.md); synthetic cells and brain: as the real data that they resemble.
 WEIGHTS = {
     "phc-u373": {"mse": 0.005, "ncc": 0.25, "deepsim": 0.125},
-    "synthetic-platelet": {"mse": 0.02, "ncc": 0.5, "deepsim": 0.1},
+    "synthetic-platelet": {"mse": 0.1, "ncc": 0.5, "deepsim": 0.1},
     "synthetic-cells": {"mse": 0.005, "ncc": 0.25, "deepsim": 0.125},
     "synthetic-brain": {"mse": 0.08, "ncc": 1.0, "deepsim": 2.0},
 }

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TEMPLATES = Path(__file__).with_name("templates")
 HEADINGS = {"method": "Method", "pairs": "Pairs", "dice": "Dice", "folds": "Folds (%)", "hd95": "HD95 (mm)", "sd_log_jacobian": "SD log|J|"}
-HEADINGS["seconds_per_step"] = "Seconds per step"
+HEADINGS["seconds_per_step"] = "s / step"
 
 
 def write_report(path, *, title, summary, figures, config, notes=()):

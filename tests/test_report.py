@@ -42,7 +42,7 @@ def test_table_has_each_number_in_its_unit(tmp_path, inputs):
         ["DeepSim", "54", "0.968", "0.943", "&lt; 0.001", "0.119", "0.150"],
     ]
     headings = re.findall(r'<th scope="col" aria-sort="none"><button type="button">([^<]*)<', page)
-    assert headings == ["Method", "Pairs", "Dice", "Dice cell", "Folds (%)", "SD log|J|", "Seconds per step"]
+    assert headings == ["Method", "Pairs", "Dice", "Dice cell", "Folds (%)", "SD log|J|", "s / step"]
 
 
 def test_the_highest_dice_is_bold_also_when_methods_tie_in_print(tmp_path, inputs):

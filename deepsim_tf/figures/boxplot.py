@@ -7,7 +7,7 @@ from deepsim_tf.figures.drawing import COLOURS, HATCHES, check, columns, save
 
 
 def dice_boxplot(pairs, stem, *, title=None):
-    """Draws the distribution of the test pairs' mean Dice, one box per method, "identity" first.
+    """Draws the distribution of the pairs' mean Dice, one box per method, "identity" first.
 
     Args:
         pairs: pairs.csv as a DataFrame with the columns method and dice (mean over the classes, 0 to 1). Pairs without a Dice are left out.
