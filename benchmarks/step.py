@@ -13,11 +13,10 @@ import resource
 import statistics
 import time
 
+import deepsim_tf as ds  # isort: skip  (before TensorFlow: it switches oneDNN on)
 import keras
 import numpy as np
 import tensorflow as tf
-
-import deepsim_tf as ds
 
 
 class Stopwatch(keras.callbacks.Callback):

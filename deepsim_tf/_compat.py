@@ -69,7 +69,7 @@ def repair_voxelmorph():
     import tensorflow as tf
 
     if not keras.__version__.startswith("3."):
-        raise ImportError(f"deepsim_tf needs Keras 3, but found Keras {keras.__version__}; run: pip install 'keras>=3.10,<4'")
+        raise ImportError(f"deepsim_tf needs Keras 3, but found Keras {keras.__version__}; run: pip install 'keras>=3.13,<3.16'")
     if not hasattr(inspect, "getargspec"):  # removed in Python 3.11; neurite.tf.modelio reads constructors with it
         inspect.getargspec = lambda function: inspect.getfullargspec(function)[:4]
     for name in ("mean_absolute_error", "mean_squared_error"):  # neurite.tf.losses and .metrics import both from here

@@ -72,11 +72,16 @@ def finite_in_graph(who, **images):
 
 
 def labels_in_graph(who, labels, classes):
-    """The labels again, after a check on the device that all lie in 0 .. classes - 1; see `graph_errors`."""
+    """The labels again, after a check on the device that all lie in 0 .. classes - 1 (None: any from 0 on); see `graph_errors`."""
+    if not tf.as_dtype(labels.dtype).is_integer:
+        found = tf.as_dtype(labels.dtype).name
+        raise ValueError(f"{who} expects integer labels. Received: labels of type {found}. Convert them, as in astype('int32').")
     labels = tf.cast(labels, tf.int32)
     low, high = tf.reduce_min(labels), tf.reduce_max(labels)
-    message = f"{MARKER}{who} expects labels from 0 to {classes - 1} (classes={classes}). Received: labels from"
-    with tf.control_dependencies([tf.debugging.Assert(tf.logical_and(low >= 0, high < classes), [message, low, "to", high])]):
+    expected = "from 0 on" if classes is None else f"from 0 to {classes - 1} (classes={classes})"
+    message = f"{MARKER}{who} expects labels {expected}. Received: labels from"
+    valid = low >= 0 if classes is None else tf.logical_and(low >= 0, high < classes)
+    with tf.control_dependencies([tf.debugging.Assert(valid, [message, low, "to", high])]):
         return tf.identity(labels)
 
 

@@ -83,10 +83,11 @@ def train_registration(dataset, data, loss, preset, out, verbose, **changes):
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--split", default="val", show_default=True, help="train, val or test.")
 @click.option("--out", metavar="DIR", help="Where several runs are compared.  [default: the run's own folder]")
+@click.option("--data", metavar="DIR", help="Folder of the dataset, where it has moved since the training.")
 @VERBOSE
-def evaluate(runs, split, out, verbose):
+def evaluate(runs, split, out, data, verbose):
     """Measure one run, or compare several, on the pairs of a split, at the dataset's own resolution."""
-    studies.evaluate_runs(runs, split=split, out=out, verbose=verbose)
+    studies.evaluate_runs(runs, split=split, out=out, data=data, verbose=verbose)
 
 
 def main(arguments=None):

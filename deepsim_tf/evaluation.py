@@ -10,6 +10,7 @@ from skimage.transform import downscale_local_mean
 from skimage.transform import resize as skimage_resize
 
 from deepsim_tf import checks, metrics
+from deepsim_tf.data.image_set import ImageSet
 from deepsim_tf.data.intensity import apply_intensity
 from deepsim_tf.data.volumes import read_volume
 from deepsim_tf.layers import warp
@@ -85,6 +86,10 @@ def evaluate(model, images, *, verbose=1):
     """
     model = None if model is None else _registration_model(model)
     rows = []
+    if not isinstance(images, ImageSet):
+        raise ValueError(f"evaluate expects an ImageSet, as ds.data makes them. Received: {type(images).__name__}.")
+    if model is not None and len(model.shape) != len(images.shape):
+        raise ValueError(f"This model registers {len(model.shape)}-D images. Received: {images!r}.")
     pairs = images.pairs()
     if not pairs:
         raise ValueError(f"{images!r} has no pairs to evaluate.")

@@ -102,8 +102,8 @@ class RegistrationRecipe(Recipe):
         return LOSSES[self.loss](FeatureExtractor.from_model(self.extractor) if self.extractor else None)
 
 
-# lambda of the published table (authors' repository). Synthetic platelets: the better of two on the validation pairs, for each
-# loss (benchmarks/README.md); synthetic cells and brain: as the real data that they resemble.
+# lambda of the published table (authors' repository). Synthetic platelets: the best on the validation pairs of two weights (MSE,
+# NCC) or three (DeepSim; benchmarks/README.md); synthetic cells and brain: as the real data that they resemble.
 WEIGHTS = {
     "phc-u373": {"mse": 0.005, "ncc": 0.25, "deepsim": 0.125},
     "synthetic-platelet": {"mse": 0.1, "ncc": 0.5, "deepsim": 0.1},

@@ -1,5 +1,7 @@
 """Several runs side by side: tables, figures and the report of a comparison, and the demo."""
 
+import dataclasses
+import os
 import pathlib
 
 import numpy as np
@@ -40,7 +42,7 @@ def demo(out, *, reduced=False, verbose=1):
     return evaluate_runs([out / loss for loss in LOSSES], split="test", out=out, verbose=verbose)
 
 
-def evaluate_runs(folders, *, split="val", out=None, verbose=1):
+def evaluate_runs(folders, *, split="val", out=None, data=None, verbose=1):
     """Measure registration runs on the pairs of a split, at the dataset's own resolution, and write what is seen.
 
     Writes pairs.csv (a row a pair and method), summary.csv (means, identity first), figures/ and report.html.
@@ -48,7 +50,9 @@ def evaluate_runs(folders, *, split="val", out=None, verbose=1):
     Args:
         folders: run folders of one dataset.
         split: `"train"`, `"val"` or `"test"`.
-        out: folder for the output. Default: the run folder, where there is one run.
+        out: folder for the output. Default: the run folder where there is one run, or a folder in it that is named after
+            the split where that is not "val".
+        data: folder of the dataset, where it has moved since the training.
         verbose: 1 shows progress bars and prints the table.
 
     Returns:
@@ -58,6 +62,8 @@ def evaluate_runs(folders, *, split="val", out=None, verbose=1):
         ValueError: no run folder, a run of segmentation or without a model, runs of several datasets, or no `out` for several runs.
     """
     found = {pathlib.Path(folder): _registration_recipe(folder) for folder in folders}
+    if data is not None:
+        found = {folder: dataclasses.replace(recipe, data=os.path.abspath(data)) for folder, recipe in found.items()}
     first = next(iter(found.values()))
     for folder, recipe in found.items():
         if (recipe.dataset, recipe.data) != (first.dataset, first.data):
@@ -65,7 +71,9 @@ def evaluate_runs(folders, *, split="val", out=None, verbose=1):
             raise ValueError(f"Runs of one dataset can be compared. Received: {received}.")
     if out is None and len(found) > 1:
         raise ValueError(f"{len(found)} runs need a folder for their comparison. Pass --out DIR (out=).")
-    out = next(iter(found)) if out is None else pathlib.Path(out)
+    if out is None:  # the run folder holds the validation; what is measured on another split does not replace it
+        out = next(iter(found)) / ("" if split == "val" else split)
+    out = pathlib.Path(out)
     images = first.native_images(split)
     models = {_method(folder, recipe, found): load_model(folder) for folder, recipe in found.items()}
     histories = {_method(folder, recipe, found): pandas.read_csv(folder / "history.csv") for folder, recipe in found.items()}

@@ -1,5 +1,7 @@
 """DeepSim: the mean cosine similarity of deep features (Czolbe et al., Medical Image Analysis 87, 2023, equation 1)."""
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -22,6 +24,7 @@ def cosine_map(features_fixed, features_warped, *, eps=1e-6, zero_mean=False):
         Tensor (batch, *spatial), in [-1, 1]; float32, or float64 where the features are.
     """
     a, b = _at_least_float32(features_fixed), _at_least_float32(features_warped)
+    checks.equal_shapes("cosine_map", features_fixed=a, features_warped=b)
     if zero_mean:
         a, b = (f - ops.mean(f, axis=-1, keepdims=True) for f in (a, b))
     # (batch, *spatial, channels) -> (batch, *spatial)
@@ -51,7 +54,7 @@ def deepsim(features_fixed, features_warped, *, eps=1e-6, zero_mean=False, weigh
         >>> float(deepsim(pyramid, {"level_1": np.array([[[4.0, 3.0], [0.0, 2.0]]])})[0])  # 1 - (24/25 + 0) / 2
         0.52
     """
-    if list(features_fixed) != list(features_warped):
+    if set(features_fixed) != set(features_warped):
         raise ValueError(f"deepsim compares the same levels. Received: {list(features_fixed)} and {list(features_warped)}.")
     levels = []
     for level, fixed in features_fixed.items():
@@ -201,10 +204,11 @@ def _voxel_weights(weights, images):
 
 def _weights_on_grid(weights, shape):
     """Average voxel weights (batch, *spatial) onto the grid of a level, (batch, *spatial_l)."""
-    weights = ops.convert_to_tensor(weights)
-    factors = [max(1, round(n / m)) for n, m in zip(weights.shape[1:], shape[1:], strict=True)]
-    pooled = ops.average_pool(weights[..., None], factors, strides=factors, padding="same")
-    return pooled[(slice(None), *(slice(n) for n in shape[1:]), 0)]
+    weights = ops.convert_to_tensor(weights)[..., None]
+    # As often halved as the level is: one pooling by the ratio of odd sizes would land beside the level's voxels.
+    for _ in range(round(math.log2(weights.shape[1] / shape[1]))):
+        weights = ops.average_pool(weights, 2, strides=2, padding="same")
+    return weights[(slice(None), *(slice(n) for n in shape[1:]), 0)]
 
 
 def _at_least_float32(features):

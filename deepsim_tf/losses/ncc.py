@@ -13,8 +13,9 @@ def local_ncc(fixed, warped, *, window=9, eps=1e-5):
         cc(p) = cov(p)^2 / (max(var_fixed(p), eps) max(var_warped(p), eps))
 
     Covariance and variances are taken over the `window`^ndim voxels around p; beyond the border images are zero, and
-    sums are always divided by the full number of voxels in the window (Balakrishnan et al., IEEE TMI 2019, equation 5,
-    as VoxelMorph computes it).
+    sums are always divided by the full number of voxels in the window (Balakrishnan et al., IEEE TMI 2019, equation 5).
+    Unlike `vxm.losses.NCC` of VoxelMorph 0.2, which clamps the sums over the window and makes a negative covariance
+    almost 0, this clamps the variances and counts a negative correlation as much as a positive one.
 
     Args:
         fixed, warped: tensors (batch, *spatial, channels), compared channel by channel.
@@ -24,6 +25,7 @@ def local_ncc(fixed, warped, *, window=9, eps=1e-5):
     Returns:
         Tensor (batch,), float32, or float64 where the images are.
     """
+    checks.equal_shapes("local_ncc", fixed=fixed, warped=warped)
     precise = tf.float64 if tf.as_dtype(fixed.dtype) == tf.float64 else tf.float32
     a, b = tf.cast(fixed, precise), tf.cast(warped, precise)
     axes = tuple(range(1, len(a.shape) - 1))
@@ -96,6 +98,12 @@ class LocalNCC(keras.losses.Loss):
         if not isinstance(window, (int, np.integer)) or window < 1 or window % 2 == 0:
             raise ValueError(f"window must be an odd number of voxels, as in 9. Received: window={window}.")
         self.window, self.eps = int(window), eps
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """See keras.losses.Loss; weights are of images, (batch,)."""
+        if sample_weight is not None and len(sample_weight.shape) > 1:
+            raise ValueError(f"LocalNCC weighs images, sample_weight (batch,). Received: {tuple(sample_weight.shape)}. DeepSim takes voxel weights.")
+        return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true, y_pred):
         """Images (batch, *spatial, channels) -> (batch,)."""

@@ -1,9 +1,22 @@
 """What both networks do differently from a plain Keras model: errors that can be read, and no XLA unless asked for."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
 from deepsim_tf import checks
+
+
+@contextlib.contextmanager
+def dtype_policy(name):
+    """Build layers under a dtype policy, by name; None keeps the global one."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name or before)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 class Checked:

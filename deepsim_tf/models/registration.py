@@ -1,5 +1,7 @@
 """The registration network: moving and fixed image in, warped image and flow out, trained without ground truth."""
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -7,8 +9,10 @@ from deepsim_tf import checks
 from deepsim_tf._compat import vxm
 from deepsim_tf.layers import CropLike, EdgePad, RescaleTransform, SpatialTransformer, VecInt, padded_size, warp
 from deepsim_tf.metrics.overlap import batch_dice
-from deepsim_tf.models.checked import Checked
+from deepsim_tf.models.checked import Checked, dtype_policy
 from deepsim_tf.models.unet import padding_multiple, paper_unet, resolve_features, voxelmorph_features
+
+LOSSES = {"mse": keras.losses.MeanSquaredError, "mae": keras.losses.MeanAbsoluteError}  # Keras's own, by name
 
 
 def _registration_network(shape, backbone, features, int_steps, batch_norm, dropout):
@@ -59,6 +63,7 @@ class RegistrationModel(Checked, keras.Model):
         intensity=None,
         batch_norm=True,
         dropout=True,
+        policy=None,
         **kwargs,
     ):
         # float32 here only keeps this wrapper from casting the images, which the losses see; layers follow the global policy.
@@ -69,7 +74,9 @@ class RegistrationModel(Checked, keras.Model):
             raise ValueError(f"int_steps must be the number of integration steps, 0 for none. Received: int_steps={int_steps}.")
         self.backbone, self.int_steps, self.classes, self.intensity = backbone, int_steps, classes, intensity
         self.batch_norm, self.dropout = batch_norm, dropout
-        self.network = _registration_network(self.shape, backbone, self.features, int_steps, batch_norm, dropout)
+        self.policy = policy or keras.config.dtype_policy().name
+        with dtype_policy(self.policy):
+            self.network = _registration_network(self.shape, backbone, self.features, int_steps, batch_norm, dropout)
         self.similarity, self.regularizer, self.weight = None, None, None
         self._trackers = {name: keras.metrics.Mean(name=name) for name in ("similarity", "regularizer", "dice")}
         self.built = True
@@ -98,17 +105,26 @@ class RegistrationModel(Checked, keras.Model):
 
         Args:
             optimizer: a Keras optimiser.
-            similarity: a Keras loss on (fixed, warped), or the name of one of Keras's.
+            similarity: a Keras loss on (fixed, warped), or "mse" or "mae".
             regularizer: a Keras loss on (ignored, flow), or on the velocity with `int_steps > 0`. Default: none.
             weight: of the regulariser, lambda in the paper.
             **kwargs: see keras.Model.compile; `jit_compile` is False by default.
         """
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ValueError(f"weight of the regulariser must be a finite number, 0 or more. Received: weight={weight}.")
+        for name, loss in (("similarity", similarity), ("regularizer", regularizer)):
+            if isinstance(loss, str):
+                checks.known(name, loss, LOSSES)
+            elif loss is not None and not isinstance(loss, keras.losses.Loss):
+                raise ValueError(f"{name} must be a keras.losses.Loss, as in ds.losses, or one of {', '.join(LOSSES)}. Received: {loss!r}.")
+        if self.policy == "mixed_float16":  # Keras looks at the policy of this wrapper, which is float32
+            optimizer = keras.optimizers.get(optimizer)
+            if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, **kwargs)
-        self.similarity = keras.losses.get(similarity)
-        self.regularizer = keras.losses.get(regularizer)
+        self.similarity = LOSSES[similarity]() if isinstance(similarity, str) else similarity
+        self.regularizer = LOSSES[regularizer]() if isinstance(regularizer, str) else regularizer
         self.weight = float(weight)
-        if not isinstance(self.similarity, keras.losses.Loss):  # a plain function, as keras.losses.get("mse") gives
-            self.similarity = keras.losses.MeanSquaredError() if similarity in ("mse", "mean_squared_error") else _as_loss(similarity)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Similarity plus weighted regulariser; `sample_weight` goes to the similarity."""
@@ -138,8 +154,7 @@ class RegistrationModel(Checked, keras.Model):
         if y is None:
             return self._results("loss", "similarity", "regularizer")
         moving, fixed = y["moving_labels"], y["fixed_labels"]
-        if self.classes is not None:
-            moving, fixed = (checks.labels_in_graph("A registration model", labels, self.classes) for labels in (moving, fixed))
+        moving, fixed = (checks.labels_in_graph("A registration model", labels, self.classes) for labels in (moving, fixed))
         warped = warp(moving[..., None], y_pred["flow"], interpolation="nearest")[..., 0]
         self._trackers["dice"].update_state(batch_dice(fixed, warped, self.classes))
         return self._results("loss", "similarity", "regularizer", "dice")
@@ -166,8 +181,8 @@ class RegistrationModel(Checked, keras.Model):
         return [self._loss_tracker, *self._trackers.values()] if self.compiled else []
 
     def get_config(self):
-        """The arguments of the constructor."""
-        names = ("name", "trainable", "shape", "backbone", "features", "int_steps", "classes", "intensity", "batch_norm", "dropout")
+        """The arguments of the constructor, with the precision that the layers were made in."""
+        names = ("name", "trainable", "shape", "backbone", "features", "int_steps", "classes", "intensity", "batch_norm", "dropout", "policy")
         return {name: getattr(self, name) for name in names}
 
     def get_compile_config(self):
@@ -180,11 +195,6 @@ class RegistrationModel(Checked, keras.Model):
             "weight": self.weight,
             "jit_compile": self.jit_compile,
         }
-
-
-def _as_loss(similarity):
-    """A Loss object from the name of one of Keras's losses."""
-    return keras.losses.get({"class_name": "".join(word.capitalize() for word in similarity.split("_")), "config": {}})
 
 
 def registration_model(

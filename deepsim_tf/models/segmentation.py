@@ -7,7 +7,7 @@ from keras import ops
 from deepsim_tf import checks
 from deepsim_tf.layers import CropLike
 from deepsim_tf.metrics.overlap import batch_dice
-from deepsim_tf.models.checked import Checked
+from deepsim_tf.models.checked import Checked, dtype_policy
 from deepsim_tf.models.unet import build_unet, resolve_features
 
 
@@ -15,23 +15,25 @@ from deepsim_tf.models.unet import build_unet, resolve_features
 class SegmentationModel(Checked, keras.Model):
     """A U-Net with a softmax over the classes; make one with `segmentation_model`."""
 
-    def __init__(self, shape, classes, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True, **kwargs):
+    def __init__(self, shape, classes, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True, policy=None, **kwargs):
         shape = checks.image_shape(shape)
         features = resolve_features(backbone, features, len(shape))
         if not isinstance(classes, int) or classes < 2:
             raise ValueError(f"classes must be the number of classes with background, at least 2. Received: classes={classes}.")
-        images = keras.Input((*shape, 1), name="images")
-        x = build_unet(images, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout)
-        x = getattr(kl, f"Conv{len(shape)}D")(classes, 1, name="logits")(x)
-        x = CropLike(name="unpad")([x, images])
-        # Probabilities stay in float32 under mixed precision: their logarithm is the loss.
-        super().__init__(images, kl.Softmax(dtype="float32", name="probabilities")(x), **kwargs)
+        policy = policy or keras.config.dtype_policy().name
+        with dtype_policy(policy):
+            images = keras.Input((*shape, 1), name="images")
+            x = build_unet(images, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout)
+            x = getattr(kl, f"Conv{len(shape)}D")(classes, 1, name="logits")(x)
+            x = CropLike(name="unpad")([x, images])
+            # Probabilities stay in float32 under mixed precision: their logarithm is the loss.
+            super().__init__(images, kl.Softmax(dtype="float32", name="probabilities")(x), **kwargs)
         self.shape, self.classes, self.backbone, self.features = shape, classes, backbone, features
-        self.batch_norm, self.dropout = batch_norm, dropout
+        self.batch_norm, self.dropout, self.policy = batch_norm, dropout, policy
 
     def get_config(self):
-        """The arguments of the constructor."""
-        names = ("name", "shape", "classes", "backbone", "features", "batch_norm", "dropout")
+        """The arguments of the constructor, with the precision that the layers were made in."""
+        names = ("name", "shape", "classes", "backbone", "features", "batch_norm", "dropout", "policy")
         return {**{name: getattr(self, name) for name in names}, "trainable": self.trainable}
 
     @classmethod
@@ -49,6 +51,12 @@ class SegmentationModel(Checked, keras.Model):
     def test_step(self, data):
         """One validation step, after the same check."""
         return super().test_step(self._checked(data))
+
+    def predict_step(self, data):
+        """Predict, after a check of the images."""
+        (images, *_) = keras.utils.unpack_x_y_sample_weight(data)
+        checks.float_images("A segmentation model", images=images)
+        return super().predict_step(checks.finite_in_graph("A segmentation model", images=images)[0])
 
     def _checked(self, data):
         images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
