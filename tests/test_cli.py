@@ -54,7 +54,7 @@ def test_the_similarity_is_the_frozen_encoder_of_the_segmentation_run(trained):
 
 def test_evaluate_writes_tables_figures_and_a_report(trained, capsys):
     assert main(["evaluate", str(trained / "deepsim"), "--split", "test", "--verbose", "1"]) == 0
-    folder = trained / "deepsim"
+    folder = trained / "deepsim" / "test"  # beside the run folder's own, which is for the validation
     pairs, summary = pandas.read_csv(folder / "pairs.csv"), pandas.read_csv(folder / "summary.csv")
     assert list(pairs.columns[:4]) == ["method", "moving", "fixed", "dice"]
     assert pairs["method"].tolist() == ["identity", "identity", "DeepSim", "DeepSim"]
