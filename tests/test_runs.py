@@ -20,7 +20,7 @@ def test_config_json_holds_task_recipe_seed_and_versions(tmp_path):
     assert sorted(config) == ["commit", "recipe", "task", "versions"]
     assert config["task"] == "registration"
     assert config["recipe"] == {**dataclasses.asdict(RECIPE), "features": [16, 32, 32, 32]}
-    assert (config["recipe"]["seed"], config["recipe"]["epochs"], config["recipe"]["weight"]) == (0, 3, 0.02)
+    assert (config["recipe"]["seed"], config["recipe"]["epochs"], config["recipe"]["weight"]) == (0, 3, recipes.WEIGHTS["synthetic-platelet"]["mse"])
     assert {"python", "tensorflow", "keras", "voxelmorph", "numpy"} <= set(config["versions"])
     assert config["versions"]["voxelmorph"] == "0.2"
 
