@@ -150,3 +150,13 @@ def test_other_levels_are_refused(rng):
     a = pyramid(rng)
     with pytest.raises(ValueError, match=r"compares the same levels. Received: \['level_1', 'level_2', 'level_3'\] and \['level_1'\]"):
         deepsim(a, {"level_1": a["level_1"]})
+
+
+def test_voxel_weights_land_on_the_voxels_of_their_level_at_odd_sizes():
+    # 20 voxels halved three times are 10, 5, 3: the last of the three covers voxels 16 to 19 alone.
+    features = np.array([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])[:, :, None]  # (batch, 3, 1, channels)
+    other = np.array([[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])[:, :, None]
+    weights = np.zeros((1, 20, 1))
+    weights[:, 16:] = 1
+    np.testing.assert_allclose(deepsim({"level_3": features}, {"level_3": other}, weights=weights), [1.0], atol=1e-6)
+    np.testing.assert_allclose(deepsim({"level_3": features}, {"level_3": other}, weights=1 - weights), [0.0], atol=1e-6)
