@@ -3,7 +3,7 @@
     python train/register.py phc-u373 --data DIR --loss deepsim --extractor runs/phc-u373/segmentation --out runs/phc-u373/deepsim
 
 Data: as for train/segment.py, whose run folder is the extractor of the loss deepsim; mse and ncc need none.
-Time: preset cpu, about 10 minutes on two cores. Expect a validation Dice of about .965 on PhC-U373 (README, table "Results").
+Time: preset cpu, about 10 minutes on two cores. Expect a validation Dice of about .96 on PhC-U373 (README, table "Results").
 Writes: the run folder with config.json, model.keras, history.csv, events/, checkpoints/, and after the evaluation pairs.csv,
 summary.csv, figures/ and report.html. The same command continues a killed run.
 The command `deepsim train-registration` does the same with more options.
