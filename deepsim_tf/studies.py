@@ -11,9 +11,9 @@ import rich.table
 
 from deepsim_tf import figures, recipes, runs, training
 from deepsim_tf.evaluation import evaluate, register, summarise, warp_labels
+from deepsim_tf.files import written_aside
 from deepsim_tf.models.feature_extractor import load_model
 from deepsim_tf.report import write_report
-from deepsim_tf.runs import written_aside
 
 LOSSES = ("mse", "ncc", "deepsim")
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas
 
 from deepsim_tf import data, losses, models
-from deepsim_tf.runs import check_run, open_run, written_aside
+from deepsim_tf.files import written_aside
+from deepsim_tf.runs import check_run, open_run
 
 
 def train_segmentation(recipe, folder, *, verbose=1):

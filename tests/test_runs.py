@@ -1,4 +1,4 @@
-"""Run folders: config.json, the check that it is the same run, and files that are whole or not there."""
+"""Run folders: config.json, and the check that it is the same run."""
 
 import dataclasses
 import json
@@ -110,29 +110,3 @@ def test_a_recipe_of_another_version_is_named(tmp_path, config):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"config\.json holds no recipe of this version"):
         runs.read_recipe(tmp_path)
-
-
-def test_a_file_written_aside_replaces_the_old_one_whole(tmp_path):
-    (tmp_path / "pairs.csv").write_text("old, and longer than the new one")
-    with runs.written_aside(tmp_path / "pairs.csv") as aside:
-        aside.write_text("new")
-        assert (tmp_path / "pairs.csv").read_text() == "old, and longer than the new one"
-        assert aside.suffix == ".csv"
-    assert contents(tmp_path) == {"pairs.csv": b"new"}
-
-
-def test_a_block_that_raises_leaves_the_old_file_and_nothing_half_written(tmp_path):
-    (tmp_path / "pairs.csv").write_text("old")
-    with pytest.raises(KeyboardInterrupt), runs.written_aside(tmp_path / "pairs.csv") as aside:
-        aside.write_text("half of the n")
-        raise KeyboardInterrupt
-    assert [path.name for path in tmp_path.iterdir()] == ["pairs.csv"]
-    assert contents(tmp_path) == {"pairs.csv": b"old"}
-
-
-def test_folders_are_written_aside_too_and_parents_are_made(tmp_path):
-    with runs.written_aside(tmp_path / "checkpoints" / "epoch_00001") as aside:
-        aside.mkdir()
-        (aside / "state.json").write_text("{}")
-        assert not (tmp_path / "checkpoints" / "epoch_00001").exists()
-    assert contents(tmp_path) == {"checkpoints/epoch_00001/state.json": b"{}"}
