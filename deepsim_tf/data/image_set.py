@@ -1,6 +1,17 @@
 """ImageSet: the one interface between the datasets and everything that consumes images."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+import tqdm
+
+from deepsim_tf.data.folder_cache import FolderCache
+from deepsim_tf.data.grids import block_centre, block_mean
+from deepsim_tf.data.problems import Problems
+from deepsim_tf.data.validation import check_image, check_labels, read_only
+
+MEMORY = 2 * 2**30  # bytes up to which cache="auto" keeps a set in memory
 
 
 class ImageSet:
@@ -23,14 +34,19 @@ class ImageSet:
         atlas: `(image, labels or None)`, or None.
         true_flow: function of a pair's number that returns the true flow (*spatial, ndim) in voxels;
             None where it is unknown, as it is for all real data.
-        cache: whether loaded images stay in memory.
+        cache: `"memory"` keeps loaded images; None reads them each time; `"auto"` is the first up to 2 GiB, else the second; any
+            other text is a folder that keeps them decoded, for the next epoch and the next run (entries follow changed files).
+        files: function of an index that returns the paths of the files that are read; needed for a folder as cache.
+        settings: text that tells this way of reading the files from another, for the names of a folder's entries.
+        fit: how files of another size were brought to `shape` (`deepsim_tf.data.grids`), or None.
     """
 
     def __init__(
-        self, load, names, *, name, split, classes, shape, spacing, intensity, pairs, atlas=None, true_flow=None, cache=True
+        self, load, names, *, name, split, classes, shape, spacing, intensity, pairs, atlas=None, true_flow=None, cache="memory",
+        files=None, settings="", fit=None,
     ):  # fmt: skip
-        self._load, self._true_flow, self._cache, self._stack = load, true_flow, {}, None
-        self.names, self.name, self.split, self.classes, self.cached = list(names), name, split, classes, bool(cache)
+        self._load, self._true_flow, self._cache, self._stack, self._files, self._settings = load, true_flow, {}, None, files, settings
+        self.names, self.name, self.split, self.classes, self.fit = list(names), name, split, classes, fit
         self.shape, self.spacing, self.intensity = tuple(int(n) for n in shape), tuple(float(s) for s in spacing), intensity
         if len(self.spacing) != len(self.shape):
             raise ValueError(f"{name}: expected one spacing per axis of shape {self.shape}. Received: spacing={self.spacing}.")
@@ -41,6 +57,12 @@ class ImageSet:
         if atlas is None and any(j is None for _, j in self._pairs):
             raise ValueError(f"{name}: pairs with fixed=None need an atlas. Pass atlas=(image, labels).")
         self.atlas = None if atlas is None else self._check(*atlas, "atlas")
+        if cache == "auto":  # float32 images and int32 labels
+            cache = "memory" if 8 * len(self.names) * np.prod(self.shape, dtype=np.int64) <= MEMORY else None
+        if cache not in ("memory", None) and (files is None or not isinstance(cache, (str, os.PathLike))):
+            raise ValueError(f'{name}: cache must be "memory", "auto", None, or a folder (for images from files). Received: cache={cache!r}.')
+        self.cache, self.cached = cache, cache == "memory"
+        self._folder = None if cache in ("memory", None) else FolderCache(cache, f"{name} {settings}")
 
     def __len__(self):
         return len(self.names)
@@ -49,10 +71,18 @@ class ImageSet:
         index = range(len(self))[index]  # negative indices count from the end; IndexError ends a for loop
         if index in self._cache:
             return self._cache[index]
-        item = self._check(*self._load(index), self.names[index])
+        item = self._read(index)
         if self.cached:
             self._cache[index] = item
         return item
+
+    def _read(self, index):
+        """A checked item, past the cache in memory."""
+        name = self.names[index]
+        if self._folder is None:
+            return self._check(*self._load(index), name)
+        # What is in the folder was checked when it was put there, but not that nobody touched it: the checks are quick.
+        return self._check(*self._folder.fetch(name, self._files(index), lambda: self._check(*self._load(index), name)), name)
 
     def __repr__(self):
         return f"ImageSet({self.name!r}, {self.split!r}: {len(self)} images {self.shape}, {len(self._pairs)} pairs)"
@@ -77,10 +107,17 @@ class ImageSet:
             raise ValueError(f"The true flow of {self.name!r} is unknown. Only ds.data.synthetic(...) has one.")
         return self._true_flow(range(len(self._pairs))[k])
 
-    def stack(self):
+    def files(self, index):
+        """Paths of the files behind an image; empty where it is made, not read."""
+        return [] if self._files is None else list(self._files(index))
+
+    def stack(self, *, verbose=0):
         """All images (n, *spatial, 1) and labels (n, *spatial), or None where no image has labels.
 
         A set that caches keeps the two arrays as its cache, so they are in memory once.
+
+        Args:
+            verbose: 1 shows a progress bar.
 
         Raises:
             ValueError: an image fails its check, or only some images have labels.
@@ -90,17 +127,51 @@ class ImageSet:
         labelled = self[0][1] is not None
         images = np.empty((len(self), *self.shape, 1), np.float32)
         labels = np.empty((len(self), *self.shape), np.int32) if labelled else None
-        for i, name in enumerate(self.names):
-            images[i], item_labels = self[i]
+
+        def place(i):
+            images[i], item_labels = self._cache[i] if i in self._cache else self._read(i)
             if (item_labels is not None) != labelled:
-                raise ValueError(f"{self.name}: {self.names[0]} has {'' if labelled else 'no '}labels, {name} is different. Label all or none.")
+                first = f"{self.names[0]} has {'' if labelled else 'no '}labels"
+                raise ValueError(f"{self.name}: {first}, {self.names[i]} is different. Label all or none.")
             if labelled:
                 labels[i] = item_labels
             if self.cached:
-                self._cache[i] = (_read_only(images[i]), _read_only(labels[i]) if labelled else None)
-        stack = _read_only(images), _read_only(labels) if labelled else None
+                self._cache[i] = (read_only(images[i]), read_only(labels[i]) if labelled else None)
+
+        self._each(place, verbose=verbose)
+        stack = read_only(images), read_only(labels) if labelled else None
         self._stack = stack if self.cached else None
         return stack
+
+    def check(self, *, problems=None, verbose=0):
+        """Read and check every image, in parallel; a set that caches is loaded by it.
+
+        Args:
+            problems: None raises a ValueError about the first; a list receives all of them instead, as sentences.
+            verbose: 1 shows a progress bar.
+        """
+        if self.cached and problems is None:
+            self.stack(verbose=verbose)
+        else:
+            self._each(self._read, problems, verbose)
+
+    def _each(self, function, problems=None, verbose=0):
+        """Call `function(index)` for every image, on all cores: decompression and array arithmetic release the interpreter's lock."""
+        found = Problems(self.name)
+
+        def call(i):
+            function(i)  # its result is dropped at once: all of them are all images of the set
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            waiting = [pool.submit(call, i) for i in range(len(self))]
+            try:
+                for future in tqdm.tqdm(waiting, desc=f"check {self.split}", unit="image", disable=not verbose, leave=False):
+                    with found.caught():
+                        future.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        found.report(problems)
 
     def downsampled(self, factor):
         """The same set on a grid `factor` times coarser on each axis, remainders cropped.
@@ -116,9 +187,9 @@ class ImageSet:
 
         def coarse(item):
             image, labels = item
-            return _block_mean(image, factor), None if labels is None else _block_centre(labels, factor)
+            return block_mean(image, factor), None if labels is None else block_centre(labels, factor)
 
-        # The full-size images are read past the cache, or both resolutions would stay in memory.
+        # The full-size images are read past the cache, or both resolutions would stay in memory, or on disk.
         return ImageSet(
             lambda i: coarse(self._cache[i] if i in self._cache else self._check(*self._load(i), self.names[i])),
             self.names,
@@ -130,60 +201,13 @@ class ImageSet:
             intensity=self.intensity,
             pairs=self._pairs,
             atlas=None if self.atlas is None else coarse(self.atlas),
-            true_flow=None if self._true_flow is None else lambda k: _block_mean(self.true_flow(k), factor) / np.float32(factor),
-            cache=self.cached,
+            true_flow=None if self._true_flow is None else lambda k: block_mean(self.true_flow(k), factor) / np.float32(factor),
+            cache=self.cache,
+            files=self._files,
+            settings=f"{self._settings} downsampled by {factor}",
+            fit=f"pad:{factor}" if self.fit == "pad" else self.fit,
         )
 
     def _check(self, image, labels, name):
         where = f"{self.name}, image {name}"
         return check_image(image, self.shape, where), check_labels(labels, self.shape, self.classes, where)
-
-
-def check_image(image, shape, where):
-    """`image` as a read-only float32 array (*shape, 1), or a ValueError that begins with `where`."""
-    image = np.asarray(image)
-    if image.shape != (*shape, 1):
-        raise ValueError(f"{where}: expected an array of shape {(*shape, 1)}, one channel last. Received: shape {image.shape}.")
-    if image.dtype.kind != "f":
-        raise ValueError(f"{where}: expected floating-point intensities, nominally in [0, 1]. Received: {image.dtype}. Rescale it first.")
-    with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and is reported as such
-        image = image.astype(np.float32)
-    if not np.isfinite(image).all():
-        count = int(np.size(image) - np.isfinite(image).sum())
-        raise ValueError(f"{where}: expected finite intensities. Received: {count} voxels that are NaN or infinite (as float32).")
-    return _read_only(image)
-
-
-def check_labels(labels, shape, classes, where):
-    """`labels` as a read-only int32 array of `shape` with values in range(classes), None as None."""
-    if labels is None:
-        return None
-    labels = np.asarray(labels)
-    if labels.shape != tuple(shape):
-        raise ValueError(f"{where}: expected labels of the image's shape {tuple(shape)}. Received: shape {labels.shape}.")
-    if labels.dtype.kind not in "iu":
-        raise ValueError(f"{where}: expected integer labels. Received: {labels.dtype}.")
-    if classes is None:
-        raise ValueError(f"{where}: has labels, but the number of classes is unknown. Pass classes to the ImageSet.")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"{where}: expected labels from 0 to {classes - 1}. Received: {labels.min()} to {labels.max()}.")
-    return _read_only(labels.astype(np.int32))
-
-
-def _read_only(array):
-    array = array.view()
-    array.flags.writeable = False
-    return array
-
-
-def _block_mean(array, factor):
-    """Mean over blocks of factor^ndim voxels; the last axis holds channels."""
-    for axis, n in enumerate(array.shape[:-1]):
-        # (.., n, ..) -> (.., n // factor, factor, ..) -> mean over the block
-        array = array.take(range(n // factor * factor), axis)
-        array = array.reshape(*array.shape[:axis], n // factor, factor, *array.shape[axis + 1 :]).mean(axis + 1)
-    return array
-
-
-def _block_centre(labels, factor):
-    return labels[tuple(slice(factor // 2, n // factor * factor, factor) for n in labels.shape)]

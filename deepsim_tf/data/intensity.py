@@ -2,28 +2,59 @@
 
 import numpy as np
 
+RULES = "minmax, quantile, quantile:LOW:HIGH with 0 <= LOW < HIGH <= 1, fixed:LOW:HIGH with LOW < HIGH, none"
 
-def apply_intensity(values, rule):
-    """Apply an intensity rule: "fixed:LOW:HIGH" is (x - LOW) / (HIGH - LOW), not clipped.
 
-    Args:
-        values: array of raw intensities of any real dtype.
-        rule: the rule's name, such as "fixed:0:256"; "none" keeps the values.
-
-    Returns:
-        Array of the same shape, float32.
+def parse_rule(rule):
+    """(name, low, high) of a rule's name; None for numbers that it does not have.
 
     Raises:
         ValueError: unknown rule.
     """
-    values = np.asarray(values, np.float32)
     name, *numbers = str(rule).split(":")
-    if name == "none" and not numbers:
-        return values
     try:
-        low, high = (np.float32(number) for number in numbers)
+        numbers = tuple(float(number) for number in numbers)
     except ValueError:
-        low = high = None
-    if name != "fixed" or low is None or not high > low:
-        raise ValueError(f"Unknown intensity rule {rule!r}. Available: fixed:LOW:HIGH with LOW < HIGH, none.")
-    return (values - low) / (high - low)
+        numbers = (np.nan,)
+    if name in ("minmax", "none") and not numbers:
+        return name, None, None
+    if name == "quantile" and not numbers:
+        return name, 0.01, 0.99
+    if len(numbers) == 2 and ((name == "fixed" and numbers[0] < numbers[1]) or (name == "quantile" and 0 <= numbers[0] < numbers[1] <= 1)):
+        return name, *numbers
+    raise ValueError(f"Unknown intensity rule {rule!r}. Available: {RULES}.")
+
+
+def apply_intensity(values, rule):
+    """Bring raw intensities to [0, 1], nominally.
+
+    * `"fixed:LOW:HIGH"`: (x - LOW) / (HIGH - LOW), not clipped, so that intensities compare between images;
+    * `"minmax"`: as "fixed" with the image's own minimum and maximum;
+    * `"quantile"`: as "fixed" with the image's own 1 % and 99 % quantiles, clipped to [0, 1]; `"quantile:LOW:HIGH"` takes others.
+      (The authors' code divides by the upper quantile alone.)
+    * `"none"`: as they are.
+
+    Args:
+        values: array of raw intensities of any real dtype.
+        rule: the rule's name, such as "fixed:0:256".
+
+    Returns:
+        Array of the same shape, float32. NaN and infinity stay, for the caller to report.
+
+    Raises:
+        ValueError: unknown rule, or an image without contrast under "minmax" or "quantile".
+    """
+    name, low, high = parse_rule(rule)
+    raw = np.asarray(values)
+    values = raw.astype(np.float32)
+    if name == "none":
+        return values
+    if name == "minmax":
+        low, high = float(np.min(raw)), float(np.max(raw))
+    elif name == "quantile":
+        low, high = (float(q) for q in np.quantile(raw, (low, high)))
+    if high <= low:
+        raise ValueError(f"the rule {rule!r} needs contrast, and the image has {low:g} as its lower and {high:g} as its upper bound")
+    values -= np.float32(low)
+    values /= np.float32(high - low)
+    return np.clip(values, 0, 1, out=values) if name == "quantile" else values

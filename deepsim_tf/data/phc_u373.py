@@ -3,21 +3,20 @@
 import re
 from pathlib import Path
 
-import numpy as np
-
-from deepsim_tf.data.image_set import ImageSet
-from deepsim_tf.data.intensity import apply_intensity
-from deepsim_tf.data.volumes import read_volume, volume_shape
+from deepsim_tf.checks import known
+from deepsim_tf.data.pairing import neighbours
+from deepsim_tf.data.problems import Problems
+from deepsim_tf.data.sources import Reading, Source, check_grids, image_set
 
 # split: (sequence, first frame, last frame); None: to the end. Frames 50-59 lie between val and test so that neighbours do not leak.
 SPLITS = {"train": ("01", 0, None), "val": ("02", 0, 49), "test": ("02", 60, 114)}
 NATIVE_SHAPE = (520, 696)
-CROP = slice(4, 516), slice(4, 692)  # -> 512 x 688, divisible by 16
+CROP = (4, 516), (4, 692)  # -> 512 x 688, divisible by 16
 INTENSITY = "fixed:0:256"
 SPACING = (0.00065, 0.00065)  # mm: the challenge gives 0.65 x 0.65 micrometres
 
 
-def phc_u373(root, split):
+def phc_u373(root, split, *, cache="auto", problems=None):
     """Glioblastoma cells (U373), phase contrast, 512 x 688 after the crop; classes: 0 background, 1 cell.
 
     Train is sequence 01, with every frame at distance 1 or 2 as a candidate partner. Val and test are
@@ -27,6 +26,8 @@ def phc_u373(root, split):
     Args:
         root: folder with 01, 02 (t000.tif, ...) and 01_ST/SEG, 02_ST/SEG (man_seg000.tif, ...).
         split: "train", "val" or "test".
+        cache: see ImageSet.
+        problems: None raises a ValueError about the first problem; a list receives all of them, and their frames are left out.
 
     Returns:
         ImageSet; images (512, 688, 1).
@@ -41,37 +42,19 @@ def phc_u373(root, split):
 
     Reference: celltrackingchallenge.net/2d-datasets
     """
-    if split not in SPLITS:
-        raise ValueError(f"Unknown split {split!r}. Available: {', '.join(SPLITS)}.")
+    known("split", split, SPLITS)
     sequence, first, last = SPLITS[split]
-    frames = _frames(Path(root), sequence, first, last, split)
-    numbers = sorted(frames)
-
-    def load(i):
-        image_file, mask_file = frames[numbers[i]]
-        image, mask = apply_intensity(read_volume(image_file), INTENSITY), read_volume(mask_file)
-        if mask.dtype.kind == "f":
-            raise ValueError(f"{mask_file}: expected an integer instance mask. Received: {mask.dtype}.")
-        return image[CROP][..., None], (mask[CROP] > 0).astype(np.int32)
-
-    # By frame number, not by position: where a frame is missing, its neighbours are two apart.
-    index = {number: i for i, number in enumerate(numbers)}
-    steps = (-2, -1, 1, 2) if split == "train" else (1,)
-    return ImageSet(
-        load,
-        [f"{sequence}/{frames[number][0].stem}" for number in numbers],
-        name="PhC-U373",
-        split=split,
-        classes=2,
-        shape=tuple(s.stop - s.start for s in CROP),
-        spacing=SPACING,
-        intensity=INTENSITY,
-        pairs=[(index[n], index[n + step]) for n in numbers for step in steps if n + step in index],
+    found = Problems("phc-u373")
+    frames = _frames(Path(root), sequence, first, last, split, found)
+    found.report(problems)
+    reading = Reading(intensity=INTENSITY, classes=2, shape=tuple(stop - start for start, stop in CROP), crop=CROP, highest=1)
+    return image_set(
+        list(frames.values()), reading, name="PhC-U373", split=split, spacing=SPACING, pairs=neighbours(list(frames), split), cache=cache
     )
 
 
-def _frames(root, sequence, first, last, split):
-    """{frame number: (image file, mask file)} of a split, all present and of the right shape."""
+def _frames(root, sequence, first, last, split, found):
+    """{frame number: Source} of a split, all present and of the right shape; the others' problems go to `found`."""
     folder, masks = root / sequence, root / f"{sequence}_ST" / "SEG"
     for path in (folder, masks):
         if not path.is_dir():
@@ -84,17 +67,22 @@ def _frames(root, sequence, first, last, split):
     chosen = {number: item for number, item in images.items() if first <= number <= (last if last is not None else number)}
     if not chosen:
         wanted = f"t{first:03d}.tif to t{last:03d}.tif" if last is not None else "t000.tif and so on"
-        found = f"{images[min(images)][1].name} to {images[max(images)][1].name}" if images else "no frame at all"
-        raise ValueError(f"No {split} frames in {folder}. Expected {wanted}, found {found}. Download the complete PhC-C2DH-U373.")
+        there = f"{images[min(images)][1].name} to {images[max(images)][1].name}" if images else "no frame at all"
+        raise ValueError(f"No {split} frames in {folder}. Expected {wanted}, found {there}. Download the complete PhC-C2DH-U373.")
     frames = {}
-    for number, (digits, image_file) in chosen.items():
-        mask_file = masks / f"man_seg{digits}.tif"
-        if not mask_file.is_file():
-            raise ValueError(f"No mask for frame {image_file.name}. Expected {mask_file.name} in {masks}.")
-        shapes = volume_shape(image_file), volume_shape(mask_file)
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"{image_file} has shape {shapes[0]}, its mask {mask_file} {shapes[1]}. Expected {NATIVE_SHAPE} for both.")
-        if shapes[0] != NATIVE_SHAPE:
-            raise ValueError(f"{image_file} has shape {shapes[0]}. Expected {NATIVE_SHAPE}, the size of every PhC-C2DH-U373 frame.")
-        frames[number] = image_file, mask_file
+    for number, (digits, image_file) in sorted(chosen.items()):
+        with found.caught():
+            frames[number] = _frame(Source(f"{sequence}/{image_file.stem}", image_file, masks / f"man_seg{digits}.tif"))
     return frames
+
+
+def _frame(source):
+    """The Source, if its files are what the challenge has."""
+    if not source.labels.is_file():
+        raise ValueError(f"No mask for frame {source.image.name}. Expected {source.labels.name} in {source.labels.parent}.")
+    header = check_grids(source)
+    if header.shape != NATIVE_SHAPE:
+        raise ValueError(f"{source.image} has shape {header.shape}. Expected {NATIVE_SHAPE}, the size of every PhC-C2DH-U373 frame.")
+    if header.dtype != "uint8":
+        raise ValueError(f"{source.image} holds {header.dtype} values. Expected 8 bits, as the challenge has: its intensity rule is x / 256.")
+    return source

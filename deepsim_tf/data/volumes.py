@@ -1,98 +1,133 @@
-"""Image files to arrays: PNG and TIFF, single pages and stacks."""
+"""Image files to arrays: NIfTI, MGZ, TIFF stacks, PNG, npy, npz; everything else is refused by name."""
 
 import contextlib
-import struct
+import gzip
 from pathlib import Path
+from typing import NamedTuple
 
+import nibabel
 import numpy as np
-from PIL import Image
 
-SUFFIXES = (".png", ".tif", ".tiff")
-# Pillow's single-channel modes: bits, bytes, palette indices (label images), 16- and 32-bit integers, floats.
-GREY_MODES = ("1", "L", "P", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+from deepsim_tf.data.pages import UnsuitableError, pages_header, read_pages
+
+FORMATS = {
+    **dict.fromkeys((".nii.gz", ".nii"), "NIfTI image"),
+    **dict.fromkeys((".mgz", ".mgh"), "MGZ image"),
+    **dict.fromkeys((".tif", ".tiff", ".png"), "PNG or TIFF image"),
+    **dict.fromkeys((".npy", ".npz"), "NumPy array without pickled objects"),
+}
+# Names of the arrays in an .npz that holds several: ours, and VoxelMorph's.
+NPZ_NAMES = {"image": ("image", "vol"), "labels": ("labels", "seg")}
 
 
-def read_volume(path):
-    """Read a PNG or TIFF file as it is: no rescaling, no channel axis.
+class Header(NamedTuple):
+    """What a file says about its image before the voxels are read."""
 
-    Pillow reads it, because tifffile needs a further package for LZW, the usual compression of
-    microscopy TIFFs, and reports nothing when such a file is cut short.
+    shape: tuple
+    dtype: np.dtype  # of the stored numbers
+    affine: np.ndarray | None  # (4, 4), voxel to world in mm; None where the format has none
+
+    @property
+    def spacing(self):
+        """Size of a voxel in mm, one number an axis; 1 where the format says nothing."""
+        return (1.0,) * len(self.shape) if self.affine is None else tuple(nibabel.affines.voxel_sizes(self.affine)[: len(self.shape)].tolist())
+
+
+def read_volume(path, *, page=None, kind="image"):
+    """Read an image file as it is: no rescaling but the file's own (NIfTI's slope), no channel axis.
 
     Args:
-        path: file with one grey page, or a TIFF with several pages of equal size.
+        path: NIfTI, MGZ/MGH, PNG, TIFF of one or several grey pages, or a NumPy array; pickled arrays are refused. An .npz
+            holds one array, or names them "image" or "vol", and "labels" or "seg".
+        page: number of one page of a stack, or of one slice along the first axis; None reads all.
+        kind: `"image"` or `"labels"`: which array of an .npz that holds both.
 
     Returns:
-        Array (rows, columns), or (pages, rows, columns) for several pages, of the file's dtype.
+        Array (*spatial), 2-D or 3-D, of the file's dtype; trailing axes of size 1 are dropped. A TIFF of several pages is
+        (pages, rows, columns).
 
     Raises:
-        ValueError: missing, unreadable, truncated or coloured file, or pages that differ in size.
+        ValueError: missing, unreadable, truncated, coloured or four-dimensional file.
     """
-    pages = []
-    with _opened(path) as file:
-        for page in range(getattr(file, "n_frames", 1)):
-            file.seek(page)
-            pages.append(np.asarray(file))
-            _check_mode(file, path)
-    if len({page.shape for page in pages}) > 1 or pages[0].ndim != 2:
-        raise ValueError(f"{path} has pages of shapes {[page.shape for page in pages]}. Expected pages (rows, columns) of one shape.")
-    return pages[0] if len(pages) == 1 else np.stack(pages)
+    with _readable(path) as (path, suffix):
+        if suffix in (".png", ".tif", ".tiff"):
+            return read_pages(path, page)
+        if suffix in (".npy", ".npz"):
+            array = _load_array(path, suffix, kind)
+        else:
+            image = _nibabel_image(path, suffix)
+            # Stored integers stay integers where the header scales nothing: a quarter of the memory, and labels stay labels.
+            scaled = (getattr(image.dataobj, "slope", 1), getattr(image.dataobj, "inter", 0)) != (1, 0)
+            array = image.get_fdata(dtype=np.float32, caching="unchanged") if scaled else np.asanyarray(image.dataobj)
+        array = array.reshape(_spatial(path, array.shape))
+        if page is not None and page >= len(array):
+            raise ValueError(f"slice {page} of {len(array)}")
+        return array if page is None else array[page]
 
 
-def volume_shape(path):
-    """The shape that `read_volume` will return, from the header alone; the same errors for a missing or unreadable file."""
-    with _opened(path) as file:
-        _check_mode(file, path)
-        pages = getattr(file, "n_frames", 1)
-        return (file.height, file.width) if pages == 1 else (pages, file.height, file.width)
+def read_header(path, *, kind="image"):
+    """The Header of an image file; the same errors as `read_volume` for a file that is missing, or unreadable from its start."""
+    with _readable(path) as (path, suffix):
+        if suffix in (".png", ".tif", ".tiff"):
+            return Header(*pages_header(path), None)
+        if suffix in (".npy", ".npz"):
+            array = _load_array(path, suffix, kind, mmap_mode="r")
+            return Header(_spatial(path, array.shape), array.dtype, None)
+        image = nibabel.load(path)
+        return Header(_spatial(path, image.shape), image.get_data_dtype(), image.affine)
+
+
+def _spatial(path, shape):
+    """The spatial shape: trailing axes of size 1 belong to the format, not to the image."""
+    spatial = list(shape)
+    while len(spatial) > 2 and spatial[-1] == 1:
+        spatial.pop()
+    if len(spatial) not in (2, 3) or 0 in spatial:
+        received = f"{path} holds an array of shape {tuple(shape)}"
+        raise UnsuitableError(f"{received}. Expected a 2-D or 3-D image of one channel: take one volume out of it.")
+    return tuple(spatial)
+
+
+def _nibabel_image(path, suffix):
+    """The image of a NIfTI or MGZ file; a compressed one is unpacked whole, which also checks its checksum."""
+    if not suffix.endswith("gz"):
+        return nibabel.load(path)
+    raw = gzip.decompress(path.read_bytes())
+    if suffix == ".mgz":
+        return nibabel.MGHImage.from_bytes(raw)
+    # The first number of the header is its size: 348 bytes for NIfTI-1, 540 for NIfTI-2, in either byte order.
+    second = 540 in (int.from_bytes(raw[:4], order) for order in ("little", "big"))
+    return (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(raw)
+
+
+def _load_array(path, suffix, kind, mmap_mode=None):
+    found = np.load(path, allow_pickle=False, mmap_mode=mmap_mode)
+    if suffix == ".npy":
+        return found
+    with found:
+        names = [name for name in NPZ_NAMES[kind] if name in found.files] or (found.files if len(found.files) == 1 else [])
+        if not names:
+            raise UnsuitableError(f"{path} holds the arrays {found.files}. Expected one array, or one named {' or '.join(NPZ_NAMES[kind])}.")
+        return found[names[0]]
 
 
 @contextlib.contextmanager
-def _opened(path):
-    """The file in Pillow; whatever Pillow raises while it is open becomes a ValueError that names the file."""
+def _readable(path):
+    """(path, suffix); whatever a library raises about the file becomes a ValueError that names the file."""
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"Cannot read {path}: expected a file that ends in {', '.join(SUFFIXES)}. Received: {path.suffix or 'no ending'}.")
+    name = path.name.lower()
+    suffix = next((suffix for suffix in FORMATS if name.endswith(suffix)), None)
+    if suffix is None:
+        raise ValueError(f"Cannot read {path}: expected a file that ends in {', '.join(FORMATS)}. Received: {path.suffix or 'no ending'}.")
     if not path.is_file():
         raise ValueError(f"No file {path}. Expected an image there; check the folder's name.")
     try:
-        _check_complete(path)
-        with Image.open(path) as file:
-            yield file
-    except ColourError:
+        yield path, suffix
+    except UnsuitableError:
         raise
-    except Exception as error:  # Pillow meets damaged files with OSError, EOFError, SyntaxError, TypeError, KeyError, struct.error, ...
-        size = path.stat().st_size
+    except Exception as error:  # the libraries meet damaged files with OSError, EOFError, SyntaxError, KeyError, struct.error, zlib.error, ...
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"Cannot read {path} ({size} bytes): expected a PNG or TIFF image. The file seems truncated or damaged: copy it again. ({error})"
+            f"Cannot read {path} ({path.stat().st_size} bytes): expected a {FORMATS[suffix]}."
+            f" The file seems truncated or damaged, or is no such image: copy it again. ({reason})"
         ) from error
-
-
-def _check_complete(path):
-    """Raise where a file was cut after its pixels: Pillow would warn and return a stack without its last pages."""
-    with open(path, "rb") as file:
-
-        def number(position, code):
-            file.seek(position)
-            return struct.unpack(order + code, file.read(struct.calcsize(code)))[0]  # struct.error at the end of the file
-
-        start = file.read(4)
-        if start[1:] == b"PNG":
-            if b"IEND" not in file.read():
-                raise EOFError("no end chunk")
-        elif start[:2] in (b"II", b"MM"):
-            order = "<" if start[:2] == b"II" else ">"
-            # Pages are a chain: (entry count, entries, offset of the next page or 0). BigTIFF (43) has wider numbers.
-            first, offset_code, count_code, entry = (8, "Q", "Q", 20) if number(2, "H") == 43 else (4, "I", "H", 12)
-            page, seen = number(first, offset_code), set()
-            while page and page not in seen:
-                seen.add(page)
-                page = number(page + struct.calcsize(count_code) + entry * number(page, count_code), offset_code)
-
-
-class ColourError(ValueError):
-    """An image that can be read, but has several channels."""
-
-
-def _check_mode(file, path):
-    if file.mode not in GREY_MODES:
-        raise ColourError(f"{path} is a colour image (mode {file.mode}). Expected one grey channel: convert it first.")

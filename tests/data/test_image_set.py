@@ -32,7 +32,7 @@ def test_a_for_loop_ends_and_negative_indices_count_from_the_end():
     np.testing.assert_array_equal(data[-1][0], data[1][0])
 
 
-@pytest.mark.parametrize(("cache", "loads"), [(True, 1), (False, 3)])
+@pytest.mark.parametrize(("cache", "loads"), [("memory", 1), (None, 3)])
 def test_the_cache_loads_once(cache, loads):
     images, calls = random_images()[0], []
     data = image_set(images, cache=cache)

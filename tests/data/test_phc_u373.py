@@ -70,7 +70,7 @@ def test_an_image_without_a_mask_is_named_and_a_mask_without_an_image_is_ignored
 @pytest.mark.parametrize(
     ("image", "mask", "message"),
     [
-        (IMAGE, MASK[:-1], r"t003.tif has shape \(520, 696\), its mask .*man_seg003.tif \(519, 696\)"),
+        (IMAGE, MASK[:-1], r"t003.tif has shape \(520, 696\), its labels .*man_seg003.tif \(519, 696\)"),
         (IMAGE[:512, :512], MASK[:512, :512], r"t003.tif has shape \(512, 512\). Expected \(520, 696\)"),
     ],
 )

@@ -1,0 +1,98 @@
+"""Brain-MRI: skull-stripped, affinely aligned T1 volumes, each registered to an atlas."""
+
+from pathlib import Path
+
+import pandas
+
+from deepsim_tf.checks import known
+from deepsim_tf.data.pairing import SPLITS, to_atlas
+from deepsim_tf.data.problems import Problems
+from deepsim_tf.data.sources import Reading, Source, check_grids, image_set, same_affine
+from deepsim_tf.data.volumes import read_volume
+
+IMAGE, LABELS = "brain_aligned.nii.gz", "seg_coalesced_aligned.nii.gz"
+CLASSES = 24  # the paper's, background included; an atlas with more has more
+INTENSITY = "fixed:0:128"
+
+
+def brain_mri(root, split, *, cache="auto", problems=None):
+    """T1 brains in the paper's layout, from `deepsim prepare brain-mri`; each is registered to the atlas.
+
+    Intensities are x / 128, not clipped. There are 24 classes, or as many as the atlas shows where it has more.
+
+    Args:
+        root: folder with data/SUBJECT/brain_aligned.nii.gz and seg_coalesced_aligned.nii.gz, the same two files in atlas/, and
+            metadata.csv with the columns subject_id and SPLIT.
+        split: "train", "val" or "test".
+        cache: see ImageSet; "auto" streams what is larger than 2 GiB.
+        problems: None raises a ValueError about the first problem; a list receives all of them, and their subjects are left out.
+
+    Returns:
+        ImageSet; pairs are (i, None), moving to the atlas.
+
+    Raises:
+        ValueError: unknown split, a layout of another kind, missing or duplicate subjects, a file of another shape or affine than
+            the atlas.
+
+    Example:
+        >>> images = ds.data.brain_mri("LPBA40", "val")
+        >>> len(images), images.shape, images.classes, images.pairs()
+        (2, (160, 192, 160), 57, [(0, None), (1, None)])
+
+    Reference: Czolbe et al. 2023, section "Data".
+    """
+    known("split", split, SPLITS)
+    root, found = Path(root), Problems("brain-mri")
+    atlas = Source("atlas", root / "atlas" / IMAGE, root / "atlas" / LABELS)
+    header = check_grids(atlas)
+    classes = max(CLASSES, int(read_volume(atlas.labels).max()) + 1)
+    reading = Reading(intensity=INTENSITY, classes=classes, shape=header.shape)
+
+    sources = []
+    for subject in _subjects(root / "metadata.csv", split, found):
+        source = Source(subject, *(root / "data" / subject / name for name in (IMAGE, LABELS)))
+        with found.caught():
+            _check_subject(source, atlas, header, root)
+            sources.append(source)
+    if not sources and not found:
+        raise ValueError(f"{root / 'metadata.csv'} has no {split} subjects. Expected rows with SPLIT {split}.")
+    found.report(problems)
+    return image_set(
+        sources,
+        reading,
+        name="Brain-MRI",
+        split=split,
+        spacing=header.spacing,
+        pairs=to_atlas(len(sources)),
+        atlas=reading.load(atlas),
+        cache=cache,
+    )
+
+
+def _subjects(path, split, found):
+    """The subjects of a split in metadata.csv; problems of all its rows go to `found`."""
+    if not path.is_file():
+        raise ValueError(f"No file {path}. Expected the brain layout: metadata.csv, data/SUBJECT/ and atlas/ (`deepsim prepare brain-mri`).")
+    try:
+        table = pandas.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, UnicodeDecodeError) as error:  # ParserError and EmptyDataError are ValueErrors
+        raise ValueError(f"{path} cannot be read as a CSV file with the columns subject_id and SPLIT ({' '.join(str(error).split())}).") from None
+    missing = [name for name in ("subject_id", "SPLIT") if name not in table]
+    if missing:
+        raise ValueError(f"{path} has no column {' and no column '.join(missing)}. Expected subject_id and SPLIT. Received: {', '.join(table)}.")
+    for subject in table["subject_id"][table["subject_id"].duplicated()].unique():
+        found.append(f"{path} lists subject {subject!r} more than once. Expected one row a subject: remove the others.")
+    unknown = table[~table["SPLIT"].isin(SPLITS)]
+    for subject, other in zip(unknown["subject_id"], unknown["SPLIT"]):
+        found.append(f"{path} has the unknown split {other!r} for subject {subject!r}. Available: {', '.join(SPLITS)}.")
+    return list(dict.fromkeys(table["subject_id"][table["SPLIT"] == split]))
+
+
+def _check_subject(source, atlas, header, root):
+    folder = source.image.parent
+    if not folder.is_dir():
+        raise ValueError(f"{root / 'metadata.csv'} lists subject {source.name!r}, and there is no folder {folder}. Add it, or remove the row.")
+    own = check_grids(source)
+    if own.shape != header.shape:
+        raise ValueError(f"{source.image} has shape {own.shape}, the atlas {atlas.image} {header.shape}. Expected one grid for all subjects.")
+    same_affine(source.image, own, atlas.image, header)

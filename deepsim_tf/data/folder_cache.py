@@ -1,0 +1,50 @@
+"""A folder of decoded images: the second epoch, and the second run, read them without decompression."""
+
+import contextlib
+import hashlib
+import os
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from deepsim_tf.files import written_aside
+
+
+class FolderCache:
+    """Uncompressed .npz files, one an image, named after what they were made from.
+
+    The name holds a digest of the settings and of each source file's path, size and time of change, so a file that was
+    changed is read again, and its old entry removed. Entries are written aside and renamed: a kill leaves none half-written.
+
+    Args:
+        folder: where the entries go; several datasets may share it.
+        settings: text that tells one way of reading the files from another.
+    """
+
+    def __init__(self, folder, settings):
+        self.folder = Path(folder) / hashlib.sha256(settings.encode()).hexdigest()[:12]
+
+    def fetch(self, name, files, load):
+        """`(image, labels or None)` from the cache, or from `load()`, whose result is kept."""
+        entry = self._entry(name, files)
+        # An entry that cannot be read (a disk error, another process removing it) is made again.
+        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(entry, allow_pickle=False) as stored:
+            return stored["image"], stored["labels"].astype(np.int32) if "labels" in stored.files else None
+        image, labels = load()
+        arrays = {"image": image}
+        if labels is not None:
+            arrays["labels"] = labels.astype(np.min_scalar_type(int(labels.max())))  # mostly bytes: a quarter of the disk
+        with written_aside(entry) as aside:
+            np.savez(aside, **arrays)
+        for other in self.folder.glob(f"{entry.name.rpartition('-')[0]}-*.npz"):
+            if other != entry:
+                other.unlink(missing_ok=True)
+        return image, labels
+
+    def _entry(self, name, files):
+        stats = [(os.path.abspath(file), (found := os.stat(file)).st_size, found.st_mtime_ns) for file in files]
+        image, content = (hashlib.sha256(repr(key).encode()).hexdigest()[:12] for key in (name, stats))
+        readable = re.sub(r"[^A-Za-z0-9.]+", "_", name)[-60:]  # two names may be alike after this, hence their digest
+        return self.folder / f"{readable}-{image}-{content}.npz"

@@ -1,0 +1,185 @@
+"""The user's own images, listed in a CSV file."""
+
+import os
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from deepsim_tf.checks import known
+from deepsim_tf.data.grids import FITS
+from deepsim_tf.data.intensity import parse_rule
+from deepsim_tf.data.own_table import read_label_map, read_rows
+from deepsim_tf.data.pairing import SPLITS, neighbours, subjects, to_atlas
+from deepsim_tf.data.problems import Problems
+from deepsim_tf.data.sources import Reading, Source, check_grids, image_set
+from deepsim_tf.data.validation import whole_labels
+from deepsim_tf.data.volumes import read_volume
+
+
+def from_csv(
+    path, split=None, *, intensity="minmax", shape=None, fit=None, classes=None, label_map=None, slices=False, cache="auto", problems=None
+):
+    """Images listed in a CSV file: NIfTI, MGZ, TIFF (several pages are a volume), PNG, npy, npz; 2-D or 3-D.
+
+    The file has the columns moving, fixed, and optionally moving_labels, fixed_labels, split: its rows are the pairs; where all
+    rows have one fixed image, it is the atlas. Or it has the columns image, and optionally labels, split: in train every
+    ordered pair of two images is a candidate, in val and test image i goes to image n - 1 - i. Paths count from the file's folder.
+
+    Args:
+        path: the CSV file.
+        split: "train", "val" or "test", for the rows with that in the column split; None for all rows, paired as in train.
+        intensity: rule by name: "minmax", "quantile" (1 % and 99 % of each image to 0 and 1), "fixed:LOW:HIGH", "none".
+        shape: spatial shape of the ImageSet. Default: that of the files; where they differ, the largest side on each axis for
+            fit="pad", the median for fit="resample".
+        fit: what is done about files of another size: None refuses them, "pad" centres them and continues their border (and crops
+            what sticks out of `shape`), "resample" stretches them. `ds.register` undoes it.
+        classes: number of classes with background. Default: as many as the label files or the label map show.
+        label_map: dict {label: class}, or a CSV file with the columns label and class. Several labels of one class are merged,
+            class 0 drops a label; a label that the map leaves out is an error.
+        slices: True takes a stack as a series of 2-D images. Neighbours in a stack are then paired, as in `platelet_em`; in a file
+            of pairs, slice k of moving goes to slice k of fixed.
+        cache: see ImageSet.
+        problems: None raises a ValueError about the first problem; a list receives all of them, and their rows are left out.
+
+    Returns:
+        ImageSet.
+
+    Raises:
+        ValueError: a file that cannot be read, other columns, a row with a missing file or unknown split, 2-D and 3-D images
+            in one file, sizes that differ without `fit`, voxels of different orientation or size, image and labels on different grids.
+
+    Example:
+        >>> images = ds.data.from_csv("movie.csv", "train", intensity="quantile", slices=True)
+    """
+    if split is not None:
+        known("split", split, SPLITS)
+    parse_rule(intensity)
+    if fit is not None:
+        known("fit", fit, FITS)
+    path, found = Path(path), Problems(f"csv {path}")
+    label_map = None if label_map is None else read_label_map(label_map)
+    rows = read_rows(path, found)
+    if split is not None and rows and all(row.split is None for row in rows):
+        raise ValueError(f"{path} has no column split. Add it, with train, val or test in each row, to use split={split!r}.")
+    headers = _headers(rows, shape, fit, slices, found)
+    if classes is None and any(labels for _, labels in headers):
+        classes = _count_classes(headers, label_map, found)
+    chosen = [row for row in rows if (split is None or row.split == split) and all(image in headers for image in row.images)]
+    if not chosen and not found:
+        raise ValueError(f"{path} has no row with split {split!r}. Expected at least one.")
+    found.report(problems)
+    if not headers:
+        raise ValueError(f"{path} lists no file that can be used.")
+
+    header = next(iter(headers.values()))
+    own_shape = _plane(header.shape, slices)
+    shape = tuple(shape) if shape else _common_shape([_plane(other.shape, slices) for other in headers.values()], fit)
+    stretched = np.divide(own_shape, shape) if fit == "resample" else 1
+    reading = Reading(intensity=intensity, classes=classes, shape=shape, fit=fit, label_map=label_map)
+    fixed = {row.images[-1] for row in rows}
+    if not slices and len(rows[0].images) == 2 and len(fixed) == 1 and not fixed & {row.images[0] for row in rows}:
+        atlas, images = Source("atlas", *fixed.pop()), [row.images[:1] for row in chosen]
+        sources, _ = _expanded(images, headers, False, path.parent)
+        pairs = to_atlas(len(sources))
+    else:
+        atlas, images = None, [row.images for row in chosen]
+        sources, numbers = _expanded(images, headers, slices, path.parent)
+        pairs = _pairs(images, numbers, split or "train", slices, len(sources))
+    return image_set(
+        sources,
+        reading,
+        name=path.stem,
+        split=split or "all",
+        spacing=np.multiply(header.spacing[-len(shape) :], stretched),
+        pairs=pairs,
+        atlas=None if atlas is None else reading.load(atlas),
+        cache=cache,
+    )
+
+
+def _headers(rows, shape, fit, slices, found):
+    """{(image, labels): Header} of all files, comparable with the first; the others' problems go to `found`."""
+    headers, seen = {}, {}
+    for image, labels in dict.fromkeys(image for row in rows for image in row.images):
+        with found.caught():
+            if seen.setdefault(image, labels) != labels:
+                raise ValueError(f"{image} is listed with the labels {seen[image]} and {labels}. Expected one label file for an image.")
+            header = check_grids(Source(image.name, image, labels))
+            first_image, _ = next(iter(headers), (image, labels))
+            _check_alike(image, header, first_image, next(iter(headers.values()), header), shape, fit, slices)
+            headers[image, labels] = header
+    return headers
+
+
+def _check_alike(image, header, first_image, first, shape, fit, slices):
+    if len(header.shape) != len(first.shape) and not slices:
+        raise ValueError(
+            f"{image} is {len(header.shape)}-D, {first_image} {len(first.shape)}-D. Expected images of one dimension in a file;"
+            " with slices=True (--slices) a stack is a series of 2-D images."
+        )
+    expected = tuple(shape) if shape else _plane(first.shape, slices)
+    if len(_plane(header.shape, slices)) != len(expected):
+        raise ValueError(f"{image} has shape {header.shape}, which does not fit shape={expected}: the number of axes differs.")
+    if fit is None and _plane(header.shape, slices) != expected:
+        reason = "as asked" if shape else f"as {first_image} has"
+        raise ValueError(
+            f"{image} has shape {header.shape}. Expected {expected}, {reason}. Sizes that differ are centred with fit='pad' (--fit pad),"
+            " or stretched with fit='resample' (--fit resample)."
+        )
+    if header.affine is not None and first.affine is not None:
+        axes, first_axes = ("".join(nibabel.aff2axcodes(h.affine)) for h in (header, first))
+        if axes != first_axes:
+            raise ValueError(
+                f"{image} is oriented {axes}, {first_image} {first_axes}. Expected one orientation:"
+                " bring all to one, as nibabel.as_closest_canonical does."
+            )
+        if fit != "resample" and not np.allclose(header.spacing, first.spacing, rtol=0.01):
+            raise ValueError(
+                f"{image} has voxels of {header.spacing} mm, {first_image} of {first.spacing} mm. Expected one size: resample them first,"
+                " as nibabel.processing.resample_to_output does."
+            )
+
+
+def _plane(shape, slices):
+    return tuple(shape[-2:]) if slices else tuple(shape)
+
+
+def _common_shape(shapes, fit):
+    return tuple(int(n) for n in (np.median(shapes, axis=0) if fit == "resample" else np.max(shapes, axis=0)))
+
+
+def _count_classes(headers, label_map, found):
+    """As many as the label map has, or as the label files show: all of them, so that the splits agree."""
+    if label_map is not None:
+        return 1 + max(target for _, target in label_map)
+    most = 0
+    for _, labels in headers:
+        with found.caught():
+            most = max(most, int(whole_labels(read_volume(labels, kind="labels"), labels).max()))
+    return 1 + most
+
+
+def _expanded(images, headers, slices, folder):
+    """The Sources of all images, each file once, one for each slice; and {file: indices of its Sources}."""
+    sources, numbers = [], {}
+    for image, labels in dict.fromkeys(image for row in images for image in row):
+        name = Path(os.path.relpath(image, folder)).as_posix()
+        shape = headers[image, labels].shape
+        # A file of one page is a series of one, and is read as it is.
+        pages = range(shape[0]) if slices and len(shape) == 3 else (None,)
+        numbers[image, labels] = range(len(sources), len(sources) + len(pages))
+        sources += [Source(name if page is None else f"{name}/{page:03d}", image, labels, page) for page in pages]
+    return sources, numbers
+
+
+def _pairs(images, numbers, split, slices, count):
+    if len(images[0]) == 2:
+        for moving, fixed in images:
+            if len(numbers[moving]) != len(numbers[fixed]):
+                received = f"{moving[0]} has {len(numbers[moving])} slices, {fixed[0]} {len(numbers[fixed])}"
+                raise ValueError(f"{received}. Expected as many in both: slice k is registered to slice k.")
+        return [pair for moving, fixed in images for pair in zip(numbers[moving], numbers[fixed])]
+    if slices:
+        return [(i, j) for own in numbers.values() for i, j in ((own[a], own[b]) for a, b in neighbours(range(len(own)), split))]
+    return subjects(count, split)

@@ -1,0 +1,101 @@
+"""The CSV files of the user's own data: columns, paths, splits and label maps."""
+
+import difflib
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas
+
+from deepsim_tf.data.pairing import SPLITS
+
+KINDS = {  # required columns: (role of the image, column of its labels)
+    ("moving", "fixed"): (("moving", "moving_labels"), ("fixed", "fixed_labels")),
+    ("image",): (("image", "labels"),),
+}
+COLUMNS = ("moving", "fixed", "moving_labels", "fixed_labels", "image", "labels", "split")
+EXPECTED = "Expected moving, fixed and optionally moving_labels, fixed_labels, split; or image and optionally labels, split"
+
+
+class Row(NamedTuple):
+    """One line of the file: its images (one, or moving and fixed), each with its labels or None, and its split."""
+
+    images: tuple  # of (path, labels path or None)
+    split: str | None
+    line: int
+
+
+def read_rows(path, found):
+    """The rows of a CSV file; problems of single rows go to `found`, and these rows are left out.
+
+    Raises:
+        ValueError: a file that cannot be read as a whole: missing, empty, or with other columns.
+    """
+    path = Path(path)
+    table = _read(path, EXPECTED)
+    for column in table.columns:
+        near = difflib.get_close_matches(str(column).strip().lower(), COLUMNS, n=1, cutoff=0.75)
+        if column not in COLUMNS and near:
+            raise ValueError(f"{path} has a column {column!r}. Did you mean {near[0]!r}? {EXPECTED}.")
+    kinds = [kind for kind in KINDS if set(kind) <= set(table.columns)]
+    if len(kinds) != 1:
+        raise ValueError(f"{path} has the columns {', '.join(map(str, table.columns))}. {EXPECTED}.")
+    roles = KINDS[kinds[0]]
+    labelled = [labels in table for _, labels in roles]
+    if len(set(labelled)) > 1:
+        given = ", ".join(labels for _, labels in roles if labels in table)
+        raise ValueError(f"{path} has the column {given} alone. Expected labels of both images, or of none.")
+    if table.empty:
+        raise ValueError(f"{path} has no row below its header. Expected one image or pair in a row.")
+    rows = []
+    for line, cells in enumerate(table.to_dict("records"), start=2):
+        with found.caught():
+            rows.append(_row(path, line, cells, roles, any(labelled)))
+    return rows
+
+
+def _row(path, line, cells, roles, labelled):
+    split = cells.get("split")
+    if split is not None and split not in SPLITS:
+        raise ValueError(f"{path}, line {line}: unknown split {split!r}. Available: {', '.join(SPLITS)}.")
+    images = []
+    for image, labels in roles:
+        for column in (image, labels) if labelled else (image,):
+            if not cells[column]:
+                raise ValueError(f"{path}, line {line}: the column {column} is empty. Expected a file; label all images or none.")
+            if not (path.parent / cells[column]).is_file():
+                raise ValueError(f"{path}, line {line}: no file {path.parent / cells[column]} ({column}). Paths count from the CSV file's folder.")
+        images.append((path.parent / cells[image], path.parent / cells[labels] if labelled else None))
+    return Row(tuple(images), split, line)
+
+
+def read_label_map(label_map):
+    """((label, class), ..) from a dict, or from a CSV file with the columns label and class.
+
+    Raises:
+        ValueError: a file that cannot be read, numbers that are no integers from 0 on, a label that occurs twice.
+    """
+    if isinstance(label_map, dict):
+        pairs, where = list(label_map.items()), "label_map"
+    else:
+        where = Path(label_map)
+        table = _read(where, "Expected the columns label and class")
+        if not {"label", "class"} <= set(table.columns):
+            raise ValueError(f"{where} has the columns {', '.join(map(str, table.columns))}. Expected label and class.")
+        pairs = list(zip(table["label"], table["class"]))
+    try:
+        numbers = tuple((int(label), int(target)) for label, target in pairs)
+    except (ValueError, TypeError):
+        raise ValueError(f"{where}: expected whole numbers as label and class. Received: {pairs}.") from None
+    if not numbers or min(min(pair) for pair in numbers) < 0 or len({label for label, _ in numbers}) < len(numbers):
+        raise ValueError(f"{where}: expected labels and classes from 0 on, each label once. Received: {pairs}.")
+    return numbers
+
+
+def _read(path, expected):
+    if not path.is_file():
+        raise ValueError(f"No file {path}. Expected a CSV file; check its name.")
+    try:
+        # Every cell as text: an identifier such as 007 is no number, and "NA" may be a name.
+        return pandas.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
+    except (ValueError, UnicodeDecodeError) as error:  # pandas's ParserError and EmptyDataError are ValueErrors
+        raise ValueError(f"{path} cannot be read as a CSV file ({' '.join(str(error).split())}). {expected}.") from None

@@ -1,0 +1,73 @@
+"""PNG and TIFF files to arrays, through Pillow: single pages and stacks.
+
+Pillow reads them, because tifffile needs a further package for LZW, the usual compression of microscopy TIFFs, and reports
+nothing when such a file is cut short.
+"""
+
+import struct
+
+import numpy as np
+from PIL import Image
+
+# Pillow's single-channel modes: bits, bytes, palette indices (label images), 16- and 32-bit integers, floats.
+GREY_MODES = ("1", "L", "P", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+DTYPES = {"1": bool, "L": np.uint8, "P": np.uint8, "I": np.int32, "F": np.float32}  # else 16 bits
+
+
+class UnsuitableError(ValueError):
+    """A file that can be read, but is no 2-D or 3-D image of one channel; the message names it."""
+
+
+def read_pages(path, page=None):
+    """All pages (rows, columns) or (pages, rows, columns), or one page of several, as they are in the file."""
+    _check_complete(path)
+    with Image.open(path) as file:
+        _check_mode(file, path)
+        count = getattr(file, "n_frames", 1)
+        if page is not None and page >= count:
+            raise ValueError(f"page {page} of {count}")
+        pages = []
+        for number in range(count) if page is None else (page,):
+            file.seek(number)
+            _check_mode(file, path)
+            pages.append(np.asarray(file))
+    if len({array.shape for array in pages}) > 1:
+        raise UnsuitableError(f"{path} has pages of shapes {[array.shape for array in pages]}. Expected pages (rows, columns) of one shape.")
+    return pages[0] if len(pages) == 1 else np.stack(pages)
+
+
+def pages_header(path):
+    """(shape, dtype) of what `read_pages` returns, from the header alone."""
+    _check_complete(path)
+    with Image.open(path) as file:
+        _check_mode(file, path)
+        count = getattr(file, "n_frames", 1)
+        shape = (file.height, file.width) if count == 1 else (count, file.height, file.width)
+        return shape, np.dtype(DTYPES.get(file.mode, np.uint16))
+
+
+def _check_complete(path):
+    """Raise where a file was cut after its pixels: Pillow would warn and return a stack without its last pages."""
+    with open(path, "rb") as file:
+
+        def number(position, code):
+            file.seek(position)
+            return struct.unpack(order + code, file.read(struct.calcsize(code)))[0]  # struct.error at the end of the file
+
+        start = file.read(4)
+        if start[1:] == b"PNG":
+            if b"IEND" not in file.read():
+                raise EOFError("no end chunk")
+        elif start[:2] in (b"II", b"MM"):
+            order = "<" if start[:2] == b"II" else ">"
+            # Pages are a chain: (entry count, entries, offset of the next page or 0). BigTIFF (43) has wider numbers.
+            first, offset_code, count_code, entry = (8, "Q", "Q", 20) if number(2, "H") == 43 else (4, "I", "H", 12)
+            page, seen = number(first, offset_code), set()
+            while page and page not in seen:
+                seen.add(page)
+                page = number(page + struct.calcsize(count_code) + entry * number(page, count_code), offset_code)
+
+
+def _check_mode(file, path):
+    if file.mode not in GREY_MODES:
+        raise UnsuitableError(f"{path} is a colour image (mode {file.mode}). Expected one grey channel: convert it first.")
