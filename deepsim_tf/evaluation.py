@@ -6,10 +6,9 @@ import time
 import numpy as np
 import pandas
 import tqdm
-from skimage.transform import downscale_local_mean
-from skimage.transform import resize as skimage_resize
 
 from deepsim_tf import checks, metrics
+from deepsim_tf.data.grids import fit_image, flow_on_images
 from deepsim_tf.data.image_set import ImageSet
 from deepsim_tf.data.intensity import apply_intensity
 from deepsim_tf.data.volumes import read_volume
@@ -20,24 +19,26 @@ from deepsim_tf.models.feature_extractor import load_model
 def register(model, moving, fixed):
     """Register one pair of images of any size, on the fixed image's grid.
 
-    Both are resampled to the model's shape (averaged over blocks where that divides them, else linearly with
-    anti-aliasing), and the flow is scaled back to the fixed image's grid.
+    Both are brought to the model's grid as its training images were (`image_fit`: centred, or resampled), and the flow is
+    brought back to the fixed image's grid. They may differ in size where the training images did.
 
     Args:
         model: a registration model, or the path of one or of its run folder.
-        moving, fixed: float arrays (*spatial) or (*spatial, 1) of one shape, scaled as the training images were; or paths of
-            image files, to which the model's own intensity rule is applied.
+        moving, fixed: float arrays (*spatial) or (*spatial, 1), scaled as the training images were; or paths of
+            image files (NIfTI, MGZ, TIFF, PNG, npy, npz), to which the model's own intensity rule is applied.
 
     Returns:
-        dict of `warped` (*spatial, 1); `flow` (*spatial, ndim), displacement in voxels of the fixed image;
-        `similarity_map` (*spatial) in [-1, 1] where the model was trained with DeepSim, else None.
+        dict of `warped` (*spatial of fixed, 1); `flow` (*spatial of fixed, ndim), the displacement in voxels of the moving
+        image, `warped(p) = moving(p + flow(p))`; `similarity_map` (*spatial of fixed) in [-1, 1] where the model was trained
+        with DeepSim, else None.
 
     Raises:
-        ValueError: files that cannot be read, shapes that differ, integer images, NaN or infinity.
+        ValueError: files that cannot be read, images of another dimension, integer images, NaN or infinity.
     """
     model = _registration_model(model)
     moving, fixed = (_as_image(model, name, image) for name, image in (("moving", moving), ("fixed", fixed)))
-    checks.equal_shapes("register", moving=moving, fixed=fixed)
+    if model.image_fit is None:
+        checks.equal_shapes("register", moving=moving, fixed=fixed)
     flow = predict_flow(model, moving, fixed)
     warped = warp_image(moving, flow)
     result = {"warped": warped, "flow": flow, "similarity_map": None}
@@ -47,27 +48,20 @@ def register(model, moving, fixed):
 
 
 def predict_flow(model, moving, fixed):
-    """The flow (*spatial, ndim) on the grid of two images (*spatial, 1), from a model of any shape."""
-    pair = {name: _to_shape(image, model.shape)[None] for name, image in (("moving", moving), ("fixed", fixed))}
-    return scale_flow(np.asarray(model.predict_on_batch(pair)["flow"])[0], fixed.shape[:-1])
-
-
-def scale_flow(flow, shape):
-    """A flow on another grid: interpolated linearly, displacements multiplied by the ratio of the sizes."""
-    if flow.shape[:-1] == tuple(shape):
-        return flow
-    factors = np.divide(shape, flow.shape[:-1])
-    # Half-pixel centres: voxel i of a grid reduced by f lies at f i + (f - 1) / 2 of the fine one.
-    return (skimage_resize(flow, (*shape, flow.shape[-1]), order=1, mode="edge", anti_aliasing=False) * factors).astype("float32")
+    """The flow (*spatial of fixed, ndim) for two images (*spatial, 1) of any size."""
+    fit = model.image_fit or "resample"
+    pair = {name: np.asarray(fit_image(image, model.shape, fit))[None] for name, image in (("moving", moving), ("fixed", fixed))}
+    flow = np.asarray(model.predict_on_batch(pair)["flow"])[0]
+    return flow_on_images(flow, fixed.shape[:-1], moving.shape[:-1], fit)
 
 
 def warp_image(image, flow):
-    """`image o flow`, linearly: (*spatial, 1), (*spatial, ndim) -> (*spatial, 1)."""
+    """`image o flow`, linearly: (*spatial, 1), (*grid, ndim) -> (*grid, 1)."""
     return np.asarray(warp(image[None], flow[None]))[0]
 
 
 def warp_labels(labels, flow):
-    """`labels o flow`, nearest voxel: (*spatial), (*spatial, ndim) -> (*spatial)."""
+    """`labels o flow`, nearest voxel: (*spatial), (*grid, ndim) -> (*grid)."""
     return np.asarray(warp(labels[None, ..., None], flow[None], interpolation="nearest"))[0, ..., 0]
 
 
@@ -163,13 +157,3 @@ def _as_image(model, name, image):
     if image.ndim != ndim + 1 or image.shape[-1] != 1:
         raise ValueError(f"register expects {ndim}-D images, (*spatial) or (*spatial, 1). Received: {name}.shape={image.shape}.")
     return image.astype("float32")
-
-
-def _to_shape(image, shape):
-    """An image (*spatial, 1) at another size."""
-    size = image.shape[:-1]
-    if size == tuple(shape):
-        return image
-    if all(n % m == 0 for n, m in zip(size, shape, strict=True)):
-        return downscale_local_mean(image, (*np.floor_divide(size, shape), 1)).astype("float32")
-    return skimage_resize(image, (*shape, 1), order=1, mode="edge", anti_aliasing=True).astype("float32")

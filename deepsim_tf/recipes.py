@@ -1,7 +1,6 @@
-"""Everything that defines a training, as typed recipes with named presets.
+"""Everything that defines a training, as typed recipes; `deepsim_tf.presets` holds the tables.
 
-`paper` holds the published settings (Czolbe et al. 2023; authors' repository); `cpu` is sized for two cores. The
-resolved recipe is written beside the weights, as config.json.
+The resolved recipe is written beside the weights, as config.json.
 """
 
 import dataclasses
@@ -11,21 +10,28 @@ import keras
 
 from deepsim_tf import augmentation, checks, data, losses
 from deepsim_tf.models.unet import BACKBONES
+from deepsim_tf.presets import REGISTRATION, SEGMENTATION, WEIGHTS
 
 SYNTHETIC_PAIRS = {"train": 64, "val": 8, "test": 24}
 
 
 def _synthetic(kind, size):
-    # An unknown split is for `synthetic` to refuse.
-    return lambda root, split: data.synthetic(kind, split, size=size, count=SYNTHETIC_PAIRS.get(split, 1))
+    # An unknown split is for `synthetic` to refuse. What it makes is in memory, and has no problems.
+    return lambda root, split, **_: data.synthetic(kind, split, size=size, count=SYNTHETIC_PAIRS.get(split, 1))
 
 
 DATASETS = {
     "phc-u373": data.phc_u373,
+    "platelet-em": data.platelet_em,
+    "brain-mri": data.brain_mri,
+    "hippocampus": data.hippocampus,
+    "csv": data.from_csv,
     "synthetic-platelet": _synthetic("platelet", (96, 96)),
     "synthetic-cells": _synthetic("cells", (96, 96)),
     "synthetic-brain": _synthetic("brain", (48, 56, 48)),
 }
+OPTIONS = {"csv": ("intensity", "shape", "fit", "classes", "label_map", "slices"), "platelet-em": ("merge",)}
+AUGMENTATIONS = ("none", "spatial", "spatial+intensity")
 LOSSES = {
     "mse": lambda extractor: keras.losses.MeanSquaredError(),
     "ncc": lambda extractor: losses.LocalNCC(),
@@ -40,17 +46,21 @@ class Recipe:
 
     dataset: str
     preset: str
-    data: str | None = None  # folder of the dataset
+    data: str | None = None  # folder of the dataset, or the CSV file of own data
+    cache: str = "auto"  # "auto", "memory", "none", or a folder
+    options: dict = dataclasses.field(default_factory=dict)  # further arguments of the dataset's function
     downsample: int = 1  # images are averaged over blocks of this side
     backbone: str = "voxelmorph"
-    features: tuple[int, ...] = (16, 32, 32, 32)
+    features: tuple[int, ...] | None = (16, 32, 32, 32)
+    batch_norm: bool = True  # this and dropout: of the paper's backbone
+    dropout: bool = True
     batch_size: int = 4
     accumulation: int = 1  # batches in one update of the weights
     learning_rate: float = 1e-3
     epochs: int = 10
-    steps_per_epoch: int = 50
+    steps_per_epoch: int | None = 50  # None: once through the training images
     patience: int = 200  # epochs without a better val_loss until the learning rate drops to a tenth
-    augment: bool = True
+    augment: str = "spatial"  # one of AUGMENTATIONS
     seed: int = 0
 
     @property
@@ -65,15 +75,14 @@ class Recipe:
 
     def native_images(self, split):
         """The ImageSet of a split, at the dataset's own resolution."""
-        return DATASETS[self.dataset](self.data, split)
+        return DATASETS[self.dataset](self.data, split, cache=None if self.cache == "none" else self.cache, **self.options)
 
-    def augmentation(self):
-        """The paper's augmentation of 2-D data; small rotations in 3-D."""
-        if not self.augment:
-            return None
-        if self.dataset == "synthetic-brain":
-            return augmentation.RandomAffine(rotation=5, scale=(1, 1), shear=0)
-        return augmentation.RandomAffine()
+    def augmentation(self, ndim):
+        """The paper's for 2-D or 3-D images: rotation, scale, shear and flips, or small rotations and flips; None in "none"."""
+        spatial = augmentation.RandomAffine() if ndim == 2 else augmentation.RandomAffine(rotation=5, scale=(1, 1), shear=0)
+        if self.augment == "spatial+intensity":
+            return augmentation.Compose([spatial, augmentation.RandomBiasField(), augmentation.RandomGamma(), augmentation.RandomNoise()])
+        return None if self.augment == "none" else spatial
 
     def optimizer(self):
         """Adam as the authors use it (PyTorch's epsilon), with gradient accumulation."""
@@ -102,42 +111,6 @@ class RegistrationRecipe(Recipe):
         return LOSSES[self.loss](FeatureExtractor.from_model(self.extractor) if self.extractor else None)
 
 
-# lambda of the published table (authors' repository). Synthetic platelets: the best on the validation pairs of two weights (MSE,
-# NCC) or three (DeepSim; benchmarks/README.md); synthetic cells and brain: as the real data that they resemble.
-WEIGHTS = {
-    "phc-u373": {"mse": 0.005, "ncc": 0.25, "deepsim": 0.125},
-    "synthetic-platelet": {"mse": 0.1, "ncc": 0.5, "deepsim": 0.1},
-    "synthetic-cells": {"mse": 0.005, "ncc": 0.25, "deepsim": 0.125},
-    "synthetic-brain": {"mse": 0.08, "ncc": 1.0, "deepsim": 2.0},
-}
-
-_U373_PAPER = {
-    "backbone": "paper",
-    "features": (64, 128, 256),
-    "batch_size": 5,
-    "accumulation": 2,
-    "learning_rate": 1e-4,
-    "steps_per_epoch": 23,  # 115 frames in batches of 5
-}
-_U373_CPU = {"downsample": 2, "features": (8, 16, 32, 32), "batch_size": 3, "learning_rate": 1e-3, "steps_per_epoch": 60}
-_SYNTHETIC_CPU = {"batch_size": 4, "learning_rate": 1e-3, "steps_per_epoch": 32}
-
-SEGMENTATION = {
-    ("phc-u373", "paper"): {**_U373_PAPER, "epochs": 4348},  # 50 k updates
-    ("phc-u373", "cpu"): {**_U373_CPU, "epochs": 15},
-    ("synthetic-platelet", "cpu"): {**_SYNTHETIC_CPU, "epochs": 12},
-    ("synthetic-cells", "cpu"): {**_SYNTHETIC_CPU, "epochs": 12},
-    ("synthetic-brain", "cpu"): {**_SYNTHETIC_CPU, "batch_size": 1, "features": (8, 16, 16, 16), "epochs": 10},
-}
-REGISTRATION = {
-    ("phc-u373", "paper"): {**_U373_PAPER, "epochs": 3000},  # 33 k updates
-    ("phc-u373", "cpu"): {**_U373_CPU, "epochs": 40},
-    ("synthetic-platelet", "cpu"): {**_SYNTHETIC_CPU, "epochs": 22},
-    ("synthetic-cells", "cpu"): {**_SYNTHETIC_CPU, "epochs": 20},
-    ("synthetic-brain", "cpu"): {**_SYNTHETIC_CPU, "batch_size": 1, "features": (8, 16, 16, 16), "epochs": 10},
-}
-
-
 def segmentation(dataset, preset, **changes):
     """The SegmentationRecipe of a preset, with `changes` to its fields (None changes nothing)."""
     return SegmentationRecipe(**_resolve(SEGMENTATION, dataset, preset, changes))
@@ -154,22 +127,39 @@ def registration(dataset, preset, loss, **changes):
     return RegistrationRecipe(**{"loss": loss, "weight": WEIGHTS[dataset][loss], **resolved})
 
 
+def check_options(dataset, options):
+    """Refuse arguments that the dataset's function does not have."""
+    for name in options:
+        if name not in OPTIONS.get(dataset, ()):
+            owners = ", ".join(repr(owner) for owner in OPTIONS if name in OPTIONS[owner])
+            hint = f"It belongs to dataset {owners}." if owners else f"Available: {', '.join(OPTIONS.get(dataset, ())) or 'none'}."
+            raise ValueError(f"dataset {dataset!r} has no option {name!r}. {hint}")
+
+
 def _resolve(presets, dataset, preset, changes):
     checks.known("dataset", dataset, DATASETS)
     checks.known("preset", preset, [known for name, known in presets if name == dataset])
     changes = {name: value for name, value in changes.items() if value is not None}
+    check_options(dataset, changes.get("options", {}))
+    if "label_map" in changes.get("options", {}):
+        changes["options"] = {**changes["options"], "label_map": os.path.abspath(changes["options"]["label_map"])}
     for name in ("data", "extractor"):
         if name in changes:
             changes[name] = os.path.abspath(changes[name])
-    if dataset == "phc-u373" and "data" not in changes:
-        raise ValueError(f"dataset {dataset!r} needs the folder that holds it (--data DIR).")
+    if changes.get("cache", "auto") not in ("auto", "memory", "none"):
+        changes["cache"] = os.path.abspath(changes["cache"])
+    if not dataset.startswith("synthetic-") and "data" not in changes:
+        what = "CSV file (--data FILE.csv)" if dataset == "csv" else "folder that holds it (--data DIR)"
+        raise ValueError(f"dataset {dataset!r} needs the {what}.")
     if changes.get("extractor") and not os.path.exists(changes["extractor"]):
         raise ValueError(f"No extractor at {changes['extractor']}. Expected the run folder of train-segmentation, or a .keras file.")
-    if "backbone" in changes:
-        checks.known("backbone", changes["backbone"], BACKBONES)
-    for name, least in (("epochs", 1), ("steps_per_epoch", 1), ("batch_size", 1), ("seed", 0), ("weight", 0), ("int_steps", 0)):
-        if changes.get(name, least) < least:
-            raise ValueError(f"{name} must be at least {least}. Received: {name}={changes[name]}.")
+    for name, options in (("backbone", BACKBONES), ("augment", AUGMENTATIONS)):
+        if name in changes:
+            checks.known(name, changes[name], options)
+    least = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "downsample": 1, "seed": 0, "weight": 0, "int_steps": 0}
+    for name, value in least.items():
+        if changes.get(name, value) < value:
+            raise ValueError(f"{name} must be at least {value}. Received: {name}={changes[name]}.")
     if not changes.get("learning_rate", 1) > 0:
         raise ValueError(f"learning_rate must be above 0. Received: learning_rate={changes['learning_rate']}.")
     return {"dataset": dataset, "preset": preset, **presets[dataset, preset], **changes}

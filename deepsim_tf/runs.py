@@ -10,6 +10,8 @@ from importlib import metadata
 
 from deepsim_tf.files import written_aside
 
+PLACES = ("data", "cache")  # where the images lie does not make another run: a folder may have moved
+
 
 def check_run(folder, recipe):
     """Refuse a folder that holds another recipe, or other files; nothing is written.
@@ -33,7 +35,7 @@ def check_run(folder, recipe):
     differences = [
         f"{name} is {other['recipe'].get(name)!r} there and {value!r} here"
         for name, value in _as_json(recipe).items()
-        if other["recipe"].get(name) != value
+        if name not in PLACES and other["recipe"].get(name) != value
     ]
     if differences:
         raise ValueError(f"{folder} already holds another recipe: {'; '.join(differences)}. Choose another folder (--out).")
@@ -43,7 +45,8 @@ def check_run(folder, recipe):
 def open_run(folder, recipe):
     """The run folder, a pathlib.Path: created with its config.json, or one that `check_run` accepts."""
     folder = pathlib.Path(folder)
-    if not check_run(folder, recipe):
+    known = check_run(folder, recipe)
+    if not known or any(read_config(folder)["recipe"].get(place) != getattr(recipe, place) for place in PLACES):
         config = {"task": recipe.task, "recipe": _as_json(recipe), "versions": versions(), "commit": commit()}
         with written_aside(folder / "config.json") as aside:
             aside.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -75,7 +78,7 @@ def read_recipe(folder):
     config = read_config(folder)
     kind = {"segmentation": recipes.SegmentationRecipe, "registration": recipes.RegistrationRecipe}.get(config["task"])
     try:
-        return kind(**{**config["recipe"], "features": tuple(config["recipe"]["features"])})
+        return kind(**{**config["recipe"], "features": config["recipe"]["features"] and tuple(config["recipe"]["features"])})
     except (TypeError, KeyError) as error:
         raise ValueError(f"{folder}/config.json holds no recipe of this version ({error}). Train again, in another folder.") from None
 

@@ -25,10 +25,17 @@ def train_segmentation(recipe, folder, *, verbose=1):
     Returns:
         The trained model.
     """
-    train, val = recipe.images("train"), recipe.images("val")
     check_run(folder, recipe)
+    train, val = _images(recipe, folder, verbose)
     keras.utils.set_random_seed(recipe.seed)
-    model = models.segmentation_model(train.shape, train.classes, backbone=recipe.backbone, features=recipe.features)
+    model = models.segmentation_model(
+        train.shape,
+        train.classes,
+        backbone=recipe.backbone,
+        features=recipe.features,
+        batch_norm=recipe.batch_norm,
+        dropout=recipe.dropout,
+    )
     dice = keras.metrics.MeanMetricWrapper(models.segmentation_dice, name="dice")
     model.compile(recipe.optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy", dice])
     return _fit(model, recipe, folder, data.segmentation_dataset, train, val, verbose)
@@ -44,10 +51,9 @@ def train_registration(recipe, folder, *, verbose=1):
     Returns:
         The trained model.
     """
-    train, val = recipe.images("train"), recipe.images("val")
-    similarity = recipe.similarity()
-    _check_extractor(recipe, similarity, train)
     check_run(folder, recipe)
+    similarity = recipe.similarity()
+    train, val = _images(recipe, folder, verbose, similarity)
     keras.utils.set_random_seed(recipe.seed)
     model = models.registration_model(
         train.shape,
@@ -56,15 +62,30 @@ def train_registration(recipe, folder, *, verbose=1):
         int_steps=recipe.int_steps,
         classes=train.classes,
         intensity=train.intensity,
+        image_fit=train.fit,
+        batch_norm=recipe.batch_norm,
+        dropout=recipe.dropout,
     )
     model.compile(recipe.optimizer(), similarity, regularizer=losses.Diffusion(), weight=recipe.weight)
     return _fit(model, recipe, folder, data.registration_dataset, train, val, verbose)
 
 
+def _images(recipe, folder, verbose, similarity=None):
+    """The training and validation images, all checked: a bad file shows now, not after hours."""
+    train, val = recipe.images("train"), recipe.images("val")
+    _check_extractor(recipe, similarity, train)
+    started = (pathlib.Path(folder) / "checkpoints").exists()  # they were checked when the run began
+    for images in (train, val):
+        if images.cached or not started:
+            images.check(verbose=verbose == 1)
+    return train, val
+
+
 def _fit(model, recipe, folder, dataset, train, val, verbose):
     """`fit` with the run folder's callbacks, from the newest checkpoint on."""
     validation = dataset(val, recipe.batch_size, training=False)
-    dataset(train, recipe.batch_size, training=True)  # a set that caches is read and checked here, before there is a folder
+    in_epoch = len(dataset(train, recipe.batch_size, training=True))  # this also refuses what cannot be trained, before there is a folder
+    steps_per_epoch = recipe.steps_per_epoch or in_epoch
     folder = open_run(folder, recipe)
     plateau = keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.1, patience=recipe.patience)
     run = RunFolder(folder, plateau, accumulation=recipe.accumulation)
@@ -73,11 +94,11 @@ def _fit(model, recipe, folder, dataset, train, val, verbose):
         if first_epoch and verbose:
             print(f"{folder}: continuing after epoch {first_epoch} of {recipe.epochs}")
         model.fit(
-            _batches_from(first_epoch * recipe.steps_per_epoch, dataset, train, recipe),
+            _batches_from(first_epoch * steps_per_epoch, in_epoch, dataset, train, recipe),
             validation_data=validation,
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
-            steps_per_epoch=recipe.steps_per_epoch,
+            steps_per_epoch=steps_per_epoch,
             callbacks=[plateau, run, keras.callbacks.TensorBoard(folder / "events", write_graph=False)],
             verbose=verbose,
         )
@@ -97,10 +118,12 @@ def _check_extractor(recipe, similarity, images):
         )
 
 
-def _batches_from(step, dataset, images, recipe):
-    """The endless stream of training batches from batch number `step` on: a function of (seed, step)."""
-    arguments = {"training": True, "seed": recipe.seed, "augment": recipe.augmentation()}
-    in_epoch = len(dataset(images, recipe.batch_size, training=True))  # of the images, which is not that of the recipe
+def _batches_from(step, in_epoch, dataset, images, recipe):
+    """The endless stream of training batches from batch number `step` on: a function of (seed, step).
+
+    `in_epoch` batches are an epoch of the images, which is not that of the recipe.
+    """
+    arguments = {"training": True, "seed": recipe.seed, "augment": recipe.augmentation(len(images.shape))}
     return dataset(images, recipe.batch_size, **arguments, first_epoch=step // in_epoch).skip(step % in_epoch)
 
 

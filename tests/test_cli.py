@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         dataset = "synthetic-platelet"
-        patch.setitem(recipes.DATASETS, dataset, lambda root, split: images(split))
+        patch.setitem(recipes.DATASETS, dataset, lambda root, split, **_: images(split))
         for presets in (recipes.SEGMENTATION, recipes.REGISTRATION):
             patch.setitem(presets, (dataset, "cpu"), PRESET)
         assert main(f"train-segmentation --dataset {dataset} --out {out}/segmentation --verbose 0".split()) == 0
@@ -94,7 +94,7 @@ def test_version_and_help(capsys):
     assert capsys.readouterr().out.strip() == f"deepsim, version {ds.__version__}"
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("demo", "train-segmentation", "train-registration", "evaluate"):
+    for command in ("demo", "download", "check", "train-segmentation", "train-registration", "evaluate"):
         assert f"\n  {command} " in text
         assert main([command, "-h"]) == 0
         assert capsys.readouterr().out.startswith(f"Usage: deepsim {command} ")
@@ -112,7 +112,7 @@ def test_an_interrupted_training_says_how_to_go_on(monkeypatch, capsys):
 
     monkeypatch.setattr("deepsim_tf.training.train_segmentation", interrupted)
     assert main(["train-segmentation", "--dataset", "synthetic-cells"]) == 130
-    line = "deepsim: interrupted; the same command continues a training from its last checkpoint."
+    line = "deepsim: interrupted; the same command continues from what is finished."
     assert capsys.readouterr().err.strip().splitlines() == [line]
 
 

@@ -6,7 +6,8 @@ import pandas
 import pytest
 from PIL import Image
 
-from deepsim_tf.evaluation import scale_flow, summarise, warp_image, warp_labels
+from deepsim_tf.data.grids import flow_on_images
+from deepsim_tf.evaluation import summarise, warp_image, warp_labels
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_a_flow_on_a_finer_grid_is_the_same_map_about_half_pixel_centres():
         centres = (np.arange(n) + 0.5) / n
         return flow_at(centres[:, None], centres[None]) * n  # voxels of this grid
 
-    fine = scale_flow(on_grid(32).astype("float32"), (64, 64))
+    fine = flow_on_images(on_grid(32).astype("float32"), (64, 64), (64, 64), "resample")
     inner = (slice(2, -2), slice(2, -2))  # beyond the outermost coarse centres there is nothing to interpolate
     np.testing.assert_allclose(fine[inner], on_grid(64)[inner], atol=0.003)
     # Grids aligned at their corners instead would be off by up to half a coarse voxel: far beyond the tolerance.
@@ -122,9 +123,9 @@ def test_a_flow_on_a_finer_grid_is_the_same_map_about_half_pixel_centres():
 
 def test_factors_differ_between_axes():
     flow = np.ones((8, 10, 2), "float32")
-    scaled = scale_flow(flow, (24, 20))
+    scaled = flow_on_images(flow, (24, 20), (24, 20), "resample")
     np.testing.assert_allclose(scaled, np.broadcast_to([3.0, 2.0], (24, 20, 2)), rtol=1e-6)
-    assert scale_flow(flow, (8, 10)) is flow
+    assert flow_on_images(flow, (8, 10), (8, 10), "resample") is flow
 
 
 def test_register_answers_on_the_images_own_grid(registration, extractor, texture):

@@ -18,7 +18,7 @@ TINY = {"features": (2, 4), "epochs": 1, "steps_per_epoch": 2, "batch_size": 2}
 def tiny():
     """The synthetic dataset with few small pairs, and presets of two steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(recipes.DATASETS, DATASET, lambda root, split: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]))
+        patch.setitem(recipes.DATASETS, DATASET, lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]))
         for presets in (recipes.SEGMENTATION, recipes.REGISTRATION):
             patch.setitem(presets, (DATASET, "cpu"), TINY)
         yield

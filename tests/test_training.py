@@ -14,7 +14,7 @@ from deepsim_tf import recipes, training
 
 COUNT = {"train": 8, "val": 2, "test": 2}
 TINY = {"features": (2,), "epochs": 4, "steps_per_epoch": 3, "batch_size": 2}
-SLOW = {"patience": 2, "learning_rate": 1e-4, "augment": False}  # no progress by 1e-4: the schedule divides the rate
+SLOW = {"patience": 2, "learning_rate": 1e-4, "augment": "none"}  # no progress by 1e-4: the schedule divides the rate
 PAPER = {"backbone": "paper", "accumulation": 2}  # three batches an epoch: checkpoints fall between the halves of an update
 
 
@@ -25,7 +25,7 @@ def tiny_data():
         patch.setitem(
             recipes.DATASETS,
             "synthetic-platelet",
-            lambda root, split: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]),
+            lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]),
         )
         patch.setattr(training, "RunFolder", functools.partial(training.RunFolder, every=-1))
         yield
@@ -111,7 +111,7 @@ def killed(path, *arrays, savez=np.savez):
 
 np.savez = killed
 training.RunFolder = functools.partial(training.RunFolder, every=-1)
-recipes.DATASETS["synthetic-platelet"] = lambda root, split: ds.data.synthetic("platelet", split, size=(32, 32), count={COUNT}[split])
+recipes.DATASETS["synthetic-platelet"] = lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count={COUNT}[split])
 recipe = recipes.registration("synthetic-platelet", "cpu", "mse", **{TINY}, **{SLOW})
 training.train_registration(recipe, {str(tmp_path / "run")!r}, verbose=0)
 """
@@ -169,8 +169,8 @@ def test_the_schedule_continues_where_it_stood(tmp_path):
 
 def test_the_batches_from_a_step_on_are_those_of_the_whole_stream():
     images = recipe(**SLOW).images("train")  # 8 pairs in batches of 2: 4 batches in an epoch of the images, 3 in one of the recipe
-    whole = training._batches_from(0, ds.data.registration_dataset, images, recipe(**SLOW))
-    rest = training._batches_from(6, ds.data.registration_dataset, images, recipe(**SLOW))
+    whole = training._batches_from(0, 4, ds.data.registration_dataset, images, recipe(**SLOW))
+    rest = training._batches_from(6, 4, ds.data.registration_dataset, images, recipe(**SLOW))
     seventh = next(iter(whole.skip(6)))[0]["moving"].numpy()
     np.testing.assert_array_equal(next(iter(rest))[0]["moving"], seventh)
     assert not np.array_equal(next(iter(whole))[0]["moving"], seventh)

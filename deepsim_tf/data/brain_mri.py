@@ -6,7 +6,7 @@ import pandas
 
 from deepsim_tf.checks import known
 from deepsim_tf.data.pairing import SPLITS, to_atlas
-from deepsim_tf.data.problems import Problems
+from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, check_grids, image_set, same_affine
 from deepsim_tf.data.volumes import read_volume
 
@@ -55,7 +55,7 @@ def brain_mri(root, split, *, cache="auto", problems=None):
             _check_subject(source, atlas, header, root)
             sources.append(source)
     if not sources and not found:
-        raise ValueError(f"{root / 'metadata.csv'} has no {split} subjects. Expected rows with SPLIT {split}.")
+        raise NoImages(f"{root / 'metadata.csv'} has no {split} subjects. Expected rows with SPLIT {split}.")
     found.report(problems)
     return image_set(
         sources,

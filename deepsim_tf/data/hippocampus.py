@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deepsim_tf.checks import known
 from deepsim_tf.data.pairing import SPLITS, subjects
-from deepsim_tf.data.problems import Problems
+from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, check_grids, image_set
 
 SHAPE = (64, 64, 64)
@@ -82,5 +82,5 @@ def _names(root, split):
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path} cannot be read. Expected the decathlon's JSON, with a list `training` of image and label.") from None
     if not splits.get(split):
-        raise ValueError(f"{path} has no {split} subjects in its `split`. Available: {', '.join(name for name in splits if splits[name])}.")
+        raise NoImages(f"{path} has no {split} subjects in its `split`. Available: {', '.join(name for name in splits if splits[name])}.")
     return splits[split]

@@ -165,7 +165,7 @@ class ImageSet:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             waiting = [pool.submit(call, i) for i in range(len(self))]
             try:
-                for future in tqdm.tqdm(waiting, desc=f"check {self.split}", unit="image", disable=not verbose, leave=False):
+                for future in tqdm.tqdm(waiting, desc=f"check {self.split}", unit="image", disable=not verbose, leave=False, delay=1):
                     with found.caught():
                         future.result()
             except BaseException:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deepsim_tf.checks import known
 from deepsim_tf.data.pairing import neighbours
-from deepsim_tf.data.problems import Problems
+from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, check_grids, image_set
 
 # split: (sequence, first frame, last frame); None: to the end. Frames 50-59 lie between val and test so that neighbours do not leak.
@@ -68,7 +68,7 @@ def _frames(root, sequence, first, last, split, found):
     if not chosen:
         wanted = f"t{first:03d}.tif to t{last:03d}.tif" if last is not None else "t000.tif and so on"
         there = f"{images[min(images)][1].name} to {images[max(images)][1].name}" if images else "no frame at all"
-        raise ValueError(f"No {split} frames in {folder}. Expected {wanted}, found {there}. Download the complete PhC-C2DH-U373.")
+        raise NoImages(f"No {split} frames in {folder}. Expected {wanted}, found {there}. Download the complete PhC-C2DH-U373.")
     frames = {}
     for number, (digits, image_file) in sorted(chosen.items()):
         with found.caught():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deepsim_tf.checks import known
 from deepsim_tf.data.pairing import SPLITS, neighbours
-from deepsim_tf.data.problems import Problems
+from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, image_set
 from deepsim_tf.data.volumes import read_header, read_volume
 
@@ -62,7 +62,7 @@ def platelet_em(root, split, *, merge=True, cache="auto", problems=None):
             raise ValueError(f"{image_file} holds {image.dtype} values. Expected 8 or 16 bits without sign: x / 2^bits is the intensity rule.")
     numbers = list(range(first, min(count, label_count, count if end is None else end)))
     if not numbers and not found:
-        raise ValueError(f"No {split} slices in {image_file}: it has {count}. Expected slices {first} to {end - 1}.")
+        raise NoImages(f"No {split} slices in {image_file}: it has {count}. Expected slices {first} to {end - 1}.")
     found.report(problems)
     if found:  # its slices do not correspond: there is nothing to go on with
         numbers = []

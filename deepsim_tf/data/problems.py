@@ -3,6 +3,10 @@
 import contextlib
 
 
+class NoImages(ValueError):
+    """A split without images: wrong where it is asked for, but no problem of the dataset."""
+
+
 class Problems(list):
     """Sentences about the files of a dataset. A loader goes on after a problem, and reports at its end.
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deepsim_tf import checks
 from deepsim_tf._compat import vxm
+from deepsim_tf.data.grids import parse_fit
 from deepsim_tf.layers import CropLike, EdgePad, RescaleTransform, SpatialTransformer, VecInt, padded_size, warp
 from deepsim_tf.metrics.overlap import batch_dice
 from deepsim_tf.models.checked import Checked, dtype_policy
@@ -61,6 +62,7 @@ class RegistrationModel(Checked, keras.Model):
         int_steps=0,
         classes=None,
         intensity=None,
+        image_fit=None,
         batch_norm=True,
         dropout=True,
         policy=None,
@@ -73,7 +75,9 @@ class RegistrationModel(Checked, keras.Model):
         if not isinstance(int_steps, int) or int_steps < 0:
             raise ValueError(f"int_steps must be the number of integration steps, 0 for none. Received: int_steps={int_steps}.")
         self.backbone, self.int_steps, self.classes, self.intensity = backbone, int_steps, classes, intensity
-        self.batch_norm, self.dropout = batch_norm, dropout
+        if image_fit is not None:
+            parse_fit(image_fit)
+        self.image_fit, self.batch_norm, self.dropout = image_fit, batch_norm, dropout
         self.policy = policy or keras.config.dtype_policy().name
         with dtype_policy(self.policy):
             self.network = _registration_network(self.shape, backbone, self.features, int_steps, batch_norm, dropout)
@@ -182,7 +186,8 @@ class RegistrationModel(Checked, keras.Model):
 
     def get_config(self):
         """The arguments of the constructor, with the precision that the layers were made in."""
-        names = ("name", "trainable", "shape", "backbone", "features", "int_steps", "classes", "intensity", "batch_norm", "dropout", "policy")
+        names = ("name", "trainable", "shape", "backbone", "features", "int_steps", "classes", "intensity", "image_fit")
+        names += ("batch_norm", "dropout", "policy")
         return {name: getattr(self, name) for name in names}
 
     def get_compile_config(self):
@@ -198,7 +203,7 @@ class RegistrationModel(Checked, keras.Model):
 
 
 def registration_model(
-    shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, intensity=None, batch_norm=True, dropout=True
+    shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, intensity=None, image_fit=None, batch_norm=True, dropout=True
 ):
     """A registration network on the U-Net that `segmentation_model` uses too.
 
@@ -211,6 +216,8 @@ def registration_model(
         classes: number of classes with background, for the Dice in `evaluate`. Default: as many as the labels show.
         intensity: the rule that brought the training images to [0, 1], such as `"fixed:0:256"` (`ImageSet.intensity`); kept with the
             model, and applied by `ds.register` to image files.
+        image_fit: how the training images were brought to one size (`ImageSet.fit`), `"pad"` or `"resample"`; kept with the model, and
+            done and undone by `ds.register`. None: they had one size; other images are resampled, both alike.
         batch_norm, dropout: of the paper's backbone.
 
     Returns:
@@ -224,6 +231,7 @@ def registration_model(
         int_steps=int_steps,
         classes=classes,
         intensity=intensity,
+        image_fit=image_fit,
         batch_norm=batch_norm,
         dropout=dropout,
     )

@@ -1,0 +1,71 @@
+"""Commands that fetch, prepare and check datasets."""
+
+import click
+
+from deepsim_tf import dataset_check
+from deepsim_tf.cli.options import READING, VERBOSE, reading, with_options
+from deepsim_tf.data.download import SOURCES
+from deepsim_tf.data.download import download as download_dataset
+from deepsim_tf.data.freesurfer import prepare_brain_mri
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("folder", metavar="DIR")
+@VERBOSE
+def download(dataset, folder, verbose):
+    """Fetch and unpack a dataset that its authors publish."""
+    path = download_dataset(dataset, folder, verbose=verbose)
+    click.echo(f"{dataset} is in {path}. Use it with: --dataset {dataset} --data {path}")
+
+
+download.help += f"\n\nDATASET is one of: {', '.join(SOURCES)}."
+
+
+@click.group()
+def prepare():
+    """Bring raw data to the layout of a dataset."""
+
+
+@prepare.command("brain-mri")
+@click.argument("subjects_dir", metavar="SUBJECTS_DIR")
+@click.argument("out", metavar="OUT")
+@click.option("--atlas", metavar="SUBJECT", help="The fixed image of all pairs.  [default: drawn with the seed]")
+@click.option("--fractions", default="0.6,0.2,0.2", show_default=True, help="Of subjects in train, val and test.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the split.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Subjects at a time.  [default: one for each core]")
+@VERBOSE
+def brain_mri(subjects_dir, out, atlas, fractions, seed, jobs, verbose):
+    """FreeSurfer subjects to the brain layout: affine to MNI305, 160 x 192 x 224 at 1 mm, 24 classes.
+
+    Reads mri/norm.mgz (or brain.mgz), mri/aparc+aseg.mgz (or aseg.mgz) and mri/transforms/talairach.xfm. Finished subjects are skipped.
+    """
+    try:
+        numbers = tuple(float(part) for part in fractions.split(","))
+    except ValueError:
+        raise ValueError(f"fractions must be three numbers, as in 0.6,0.2,0.2. Received: fractions={fractions}.") from None
+    prepared = prepare_brain_mri(subjects_dir, out, atlas=atlas, fractions=numbers, seed=seed, jobs=jobs, verbose=verbose)
+    for name, problem in prepared.failed.items():
+        click.echo(f"deepsim: left out {name}: {' '.join(problem.split())}", err=True)
+    click.echo(f"{len(prepared.subjects)} subjects and the atlas {prepared.atlas} are in {out}. Check them with: deepsim check brain-mri {out}")
+    return 1 if prepared.failed else 0
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("path", metavar="PATH")
+@with_options(*READING)
+@VERBOSE
+def check(dataset, path, verbose, **options):
+    """Read every file of a dataset, and list all problems at once.
+
+    PATH is the folder of the dataset, or the CSV file of own data.
+    """
+    lines, problems = dataset_check.check_dataset(dataset, path, verbose=verbose, **reading(options))
+    click.echo("\n".join(lines))
+    if problems:
+        click.echo(f"{len(problems)} problem{'s' * (len(problems) > 1)}:")
+        click.echo("\n".join(f"  {' '.join(problem.split())}" for problem in problems))
+    else:
+        click.echo("No problem found.")
+    return 2 if problems else 0

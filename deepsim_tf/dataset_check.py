@@ -1,0 +1,42 @@
+"""Looking through a dataset before anything is trained on it."""
+
+from deepsim_tf import checks
+from deepsim_tf.data.pairing import SPLITS
+from deepsim_tf.data.problems import NoImages
+from deepsim_tf.recipes import DATASETS, check_options
+
+
+def check_dataset(dataset, path, *, verbose=1, **options):
+    """Read every file of every split, and collect what is wrong: the checks of a training, which stops at the first.
+
+    Args:
+        dataset: a name of `recipes.DATASETS`.
+        path: its folder, or the CSV file of own data.
+        verbose: 1 shows a progress bar.
+        options: further arguments of the dataset's function.
+
+    Returns:
+        (lines, problems): what each split holds, and sentences, one a problem.
+
+    Raises:
+        ValueError: unknown dataset or option.
+    """
+    checks.known("dataset", dataset, DATASETS)
+    check_options(dataset, options)
+    lines, problems = [], []
+    # The rows of a CSV file are looked through once, whatever their split.
+    for split in (None,) if dataset == "csv" else SPLITS:
+        try:
+            images = DATASETS[dataset](path, split, cache=None, problems=problems, **options)
+            images.check(problems=problems, verbose=verbose)
+        except NoImages:
+            lines.append(f"{split}: none")
+        except ValueError as error:
+            problems.extend([str(error)] if str(error) not in problems else [])
+        else:
+            labels = f"{images.classes} classes" if images.classes else "no labels"
+            size = " x ".join(map(str, images.shape))
+            lines.append(f"{images.split}: {len(images)} images of {size}, {len(images.pairs())} pairs, {labels}, intensity {images.intensity}")
+    if not problems and all(line.endswith(": none") for line in lines):
+        problems.append(f"{path} holds no image of any split.")
+    return lines, problems
