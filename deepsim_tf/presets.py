@@ -26,7 +26,7 @@ _HIPPOCAMPUS = {**_PAPER_3D, "batch_size": 4, "batch_norm": False, "dropout": Fa
 
 _CPU_2D = {"downsample": 2, "features": (8, 16, 32, 32), "batch_size": 3, "learning_rate": 1e-3, "steps_per_epoch": 60}
 _CPU_BRAIN = {"downsample": 2, "features": (8, 16, 32, 32), "batch_size": 1, "learning_rate": 1e-3, "steps_per_epoch": 40}
-_CPU_HIPPOCAMPUS = {"features": (16, 32, 32, 32), "batch_size": 2, "learning_rate": 1e-3, "steps_per_epoch": 60}
+_CPU_HIPPOCAMPUS = {"features": (8, 16, 32, 32), "batch_size": 2, "learning_rate": 1e-3, "steps_per_epoch": 60}
 _CPU_SYNTHETIC = {"batch_size": 4, "learning_rate": 1e-3, "steps_per_epoch": 32}
 _CPU_SYNTHETIC_3D = {**_CPU_SYNTHETIC, "batch_size": 1, "features": (8, 16, 16, 16), "epochs": 10}
 _CPU_CSV = {"features": (16, 32, 32, 32), "batch_size": 1, "learning_rate": 1e-3, "steps_per_epoch": 100}
@@ -39,7 +39,7 @@ SEGMENTATION = {
     ("brain-mri", "paper"): {**_BRAIN, "steps_per_epoch": 4000, "epochs": 100},  # 100 k updates
     ("brain-mri", "cpu"): {**_CPU_BRAIN, "epochs": 15},
     ("hippocampus", "paper"): {**_HIPPOCAMPUS, "features": (128, 128, 128), "steps_per_epoch": 1000, "epochs": 150},  # 150 k
-    ("hippocampus", "cpu"): {**_CPU_HIPPOCAMPUS, "epochs": 10},
+    ("hippocampus", "cpu"): {**_CPU_HIPPOCAMPUS, "epochs": 8},
     ("synthetic-platelet", "cpu"): {**_CPU_SYNTHETIC, "epochs": 12},
     ("synthetic-cells", "cpu"): {**_CPU_SYNTHETIC, "epochs": 12},
     ("synthetic-brain", "cpu"): _CPU_SYNTHETIC_3D,
@@ -54,7 +54,7 @@ REGISTRATION = {
     ("brain-mri", "paper"): {**_BRAIN, "steps_per_epoch": None, "epochs": 30},
     ("brain-mri", "cpu"): {**_CPU_BRAIN, "epochs": 15},
     ("hippocampus", "paper"): {**_HIPPOCAMPUS, "steps_per_epoch": 6045, "epochs": 165},  # 156 x 155 pairs an epoch, 1 M steps
-    ("hippocampus", "cpu"): {**_CPU_HIPPOCAMPUS, "epochs": 15},
+    ("hippocampus", "cpu"): {**_CPU_HIPPOCAMPUS, "epochs": 12},
     ("synthetic-platelet", "cpu"): {**_CPU_SYNTHETIC, "epochs": 22},
     ("synthetic-cells", "cpu"): {**_CPU_SYNTHETIC, "epochs": 20},
     ("synthetic-brain", "cpu"): _CPU_SYNTHETIC_3D,

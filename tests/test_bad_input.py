@@ -195,7 +195,7 @@ def test_register_and_evaluate_refuse_a_model_of_another_task(segmentation):
     [
         (lambda: ds.models.registration_model(SHAPE, backbone="vgg"), "Unknown backbone 'vgg'. Available: voxelmorph, paper"),
         (lambda: ds.data.synthetic("cells", "dev"), "Unknown split 'dev'. Available: train, val, test"),
-        (lambda: recipes.segmentation("oasis", "cpu"), "Unknown dataset 'oasis'. Available: phc-u373, platelet-em, brain-mri, hippocampus, csv, synthetic-platelet, synthetic-cells"),
+        (lambda: recipes.segmentation("oasis", "cpu"), "Unknown dataset 'oasis'. Available: phc-u373, platelet-em, brain-mri, hippocampus, csv"),
         (lambda: recipes.segmentation("synthetic-cells", "gpu"), "Unknown preset 'gpu'. Available: cpu"),
         (lambda: recipes.segmentation("phc-u373", "gpu"), "Unknown preset 'gpu'. Available: paper, cpu"),
         (lambda: recipes.registration("synthetic-cells", "cpu", "ssim"), "Unknown loss 'ssim'. Available: mse, ncc, deepsim"),

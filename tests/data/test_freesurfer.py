@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepsim_tf.data import freesurfer
-from deepsim_tf.data.freesurfer import IMAGE, LABELS, prepare_brain_mri
+from deepsim_tf.data import freesurfer_subject
+from deepsim_tf.data.brain_mri import IMAGE, LABELS
+from deepsim_tf.data.freesurfer import prepare_brain_mri
 from deepsim_tf.data.freesurfer_classes import CLASSES, merge_ids
 
 # paper.md's table, id by id.
@@ -75,8 +76,8 @@ def root(tmp_path):
 
 @pytest.fixture
 def coarse(monkeypatch):
-    monkeypatch.setattr(freesurfer, "GRID_SHAPE", COARSE[0])
-    monkeypatch.setattr(freesurfer, "GRID_AFFINE", COARSE[1])
+    monkeypatch.setattr(freesurfer_subject, "GRID_SHAPE", COARSE[0])
+    monkeypatch.setattr(freesurfer_subject, "GRID_AFFINE", COARSE[1])
 
 
 def test_landmarks_arrive_at_their_place_in_the_common_space(root):
@@ -103,8 +104,8 @@ def test_landmarks_arrive_at_their_place_in_the_common_space(root):
 def test_the_brain_of_the_common_space_fits_into_the_grid():
     # The MNI305 brain's bounding box, brain stem included.
     corners = np.array(np.meshgrid([-70, 70], [-106, 73], [-80, 85], indexing="ij")).reshape(3, -1).T
-    voxels = nib.affines.apply_affine(np.linalg.inv(freesurfer.GRID_AFFINE), corners)
-    assert (voxels >= 9).all() and (voxels <= np.array(freesurfer.GRID_SHAPE) - 10).all()
+    voxels = nib.affines.apply_affine(np.linalg.inv(freesurfer_subject.GRID_AFFINE), corners)
+    assert (voxels >= 9).all() and (voxels <= np.array(freesurfer_subject.GRID_SHAPE) - 10).all()
 
 
 def test_every_id_goes_into_its_class(root, coarse):
@@ -172,14 +173,14 @@ def test_a_killed_run_leaves_whole_subjects_and_the_next_one_completes_it(root, 
         write_subject(root, name)
     code = """
 import os, signal, nibabel
-from deepsim_tf.data import freesurfer
-freesurfer.GRID_SHAPE, freesurfer.GRID_AFFINE = (20, 24, 28), freesurfer.GRID_AFFINE * [8, 8, 8, 1]
+from deepsim_tf.data import freesurfer, freesurfer_subject
+freesurfer_subject.GRID_SHAPE, freesurfer_subject.GRID_AFFINE = (20, 24, 28), freesurfer_subject.GRID_AFFINE * [8, 8, 8, 1]
 saved, save = [], nibabel.save
 def save_three(*args):
     if len(saved) == 3:  # the labels of the second subject
         os.kill(os.getpid(), signal.SIGKILL)
     saved.append(save(*args))
-freesurfer.nib.save = save_three
+freesurfer_subject.nib.save = save_three
 freesurfer.prepare_brain_mri(os.environ["SUBJECTS"], os.environ["OUT"], jobs=1, verbose=0)
 """
     out = root.parent / "out"
@@ -210,7 +211,7 @@ BAD = [
     ({"ids": None}, "has no mri/aparc\\+aseg.mgz and no mri/aseg.mgz"),
     ({"ids": SCENE[1][:-1]}, r"norm.mgz has shape \(50, 48, 46\), .*aparc\+aseg.mgz \(49, 48, 46\). Expected one grid"),
     ({"ids_affine": OBLIQUE + 0.1 * np.eye(4, k=3)}, r"norm.mgz has affine .*, .*aparc\+aseg.mgz .*. Expected one grid"),
-    ({"image": np.stack([SCENE[0]] * 2, -1)}, r"norm.mgz: expected a 3-D volume .* Received: shape \(50, 48, 46, 2\)"),
+    ({"image": np.stack([SCENE[0]] * 2, -1)}, r"norm.mgz holds an array of shape \(50, 48, 46, 2\). Expected a 2-D or 3-D image"),
     ({"image": NAN}, "norm.mgz holds NaN or infinity"),
     ({"image": np.full_like(SCENE[0], 7)}, "norm.mgz is constant, 7 everywhere"),
     ({"ids": np.full_like(SCENE[1], 85)}, r"aparc\+aseg.mgz has no known brain label. .* Received: 85"),
@@ -352,7 +353,7 @@ def test_a_full_disk_stops_the_run(root, coarse, monkeypatch):
         tried.append(path)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(freesurfer.nib, "save", save)
+    monkeypatch.setattr(freesurfer_subject.nib, "save", save)
     with pytest.raises(OSError, match="No space left"):
         prepare(root, jobs=1)
     assert len(tried) < 8 and os.listdir(root.parent / "out" / "data") == []
