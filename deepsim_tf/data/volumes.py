@@ -11,10 +11,10 @@ import numpy as np
 from deepsim_tf.data.pages import UnsuitableError, pages_header, read_pages
 
 FORMATS = {
-    **dict.fromkeys((".nii.gz", ".nii"), "NIfTI image"),
-    **dict.fromkeys((".mgz", ".mgh"), "MGZ image"),
-    **dict.fromkeys((".tif", ".tiff", ".png"), "PNG or TIFF image"),
-    **dict.fromkeys((".npy", ".npz"), "NumPy array without pickled objects"),
+    **dict.fromkeys((".nii.gz", ".nii"), "a NIfTI image"),
+    **dict.fromkeys((".mgz", ".mgh"), "an MGZ image"),
+    **dict.fromkeys((".tif", ".tiff", ".png"), "a PNG or TIFF image"),
+    **dict.fromkeys((".npy", ".npz"), "a NumPy array without pickled objects"),
 }
 # Names of the arrays in an .npz that holds several: ours, and VoxelMorph's.
 NPZ_NAMES = {"image": ("image", "vol"), "labels": ("labels", "seg")}
@@ -128,6 +128,6 @@ def _readable(path):
     except Exception as error:  # the libraries meet damaged files with OSError, EOFError, SyntaxError, KeyError, struct.error, zlib.error, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"Cannot read {path} ({path.stat().st_size} bytes): expected a {FORMATS[suffix]}."
+            f"Cannot read {path} ({path.stat().st_size} bytes): expected {FORMATS[suffix]}."
             f" The file seems truncated or damaged, or is no such image: copy it again. ({reason})"
         ) from error
