@@ -34,16 +34,38 @@ def warp(images, flow, *, interpolation="linear"):
 
     Returns:
         Tensor (batch, *spatial of flow, channels) of the dtype of `images`.
+
+    Raises:
+        ValueError: an unknown interpolation.
+    """
+    flow = tf.convert_to_tensor(flow)
+    flow = tf.cast(flow, tf.float64 if flow.dtype == tf.float64 else tf.float32)
+    points = tf.cast(voxel_grid(tf.shape(flow)[1:-1]), flow.dtype) + flow
+    warped = sample_at(images, tf.unstack(points, axis=-1), interpolation=interpolation)
+    return tf.ensure_shape(warped, [*flow.shape[:-1], warped.shape[-1]])
+
+
+def sample_at(images, points, *, interpolation="linear"):
+    """The value of `images` at given points; `warp` without a flow, for coordinates that are cheaper to compute than to store.
+
+    Args:
+        images: tensor (batch, *spatial, channels).
+        points: one tensor (batch, *grid) per spatial axis: the coordinates on that axis, in voxels, float32 or
+            float64. Beyond the border the border's value continues.
+        interpolation: `"linear"`, or `"nearest"` for labels (keeps their dtype).
+
+    Returns:
+        Tensor (batch, *grid, channels) of the dtype of `images`.
+
+    Raises:
+        ValueError: an unknown interpolation.
     """
     if interpolation not in ("linear", "nearest"):
         raise ValueError(f"Unknown interpolation {interpolation!r}. Available: linear, nearest.")
-    images, flow = tf.convert_to_tensor(images), tf.convert_to_tensor(flow)
-    ndim = flow.shape[-1]
-    flow = tf.cast(flow, tf.float64 if flow.dtype == tf.float64 else tf.float32)
+    images, ndim, dtype = tf.convert_to_tensor(images), len(points), points[0].dtype
     size = tf.shape(images)
-    last = tf.cast(size[1:-1] - 1, flow.dtype)  # highest coordinate on each axis
-    points = tf.cast(voxel_grid(tf.shape(flow)[1:-1]), flow.dtype) + flow
-    points = [tf.clip_by_value(points[..., d], 0, last[d]) for d in range(ndim)]  # each (batch, *spatial)
+    last = tf.cast(size[1:-1] - 1, dtype)  # highest coordinate on each axis
+    points = [tf.clip_by_value(p, 0, last[d]) for d, p in enumerate(points)]
 
     channels = images.shape[-1] if images.shape[-1] is not None else size[-1]
     voxels = tf.reshape(images, [-1, channels])  # the whole batch in one list of voxels
@@ -70,9 +92,9 @@ def warp(images, flow, *, interpolation="linear"):
             for d in range(1, ndim):
                 share = share * weight[corner[d]][d]
             values = gather([index[side][d] for d, side in enumerate(corner)])
-            warped += share[..., None] * tf.cast(values, flow.dtype)
+            warped += share[..., None] * tf.cast(values, dtype)
         warped = tf.cast(warped, images.dtype)
-    return tf.ensure_shape(warped, [*flow.shape[:-1], images.shape[-1]])
+    return tf.ensure_shape(warped, [*points[0].shape, images.shape[-1]])
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")

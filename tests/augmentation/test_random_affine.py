@@ -56,6 +56,62 @@ def test_a_pair_and_its_labels_move_together(shape):
     assert agree.mean() > 0.93 and not np.allclose(out["moving"], data["moving"])
 
 
+class FixedAffine(RandomAffine):
+    """A RandomAffine whose draw is given: matrix A, and translation as fractions of the sides."""
+
+    def __init__(self, matrix, offset):
+        super().__init__()
+        self.matrix, self.offset = matrix, offset
+
+    def sample(self, count, ndim, seed):
+        return [tf.constant(np.tile(part, (1, *[1] * np.ndim(part))), tf.float32) for part in (self.matrix, self.offset)]  # batch of 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "matrix", "offset", "voxel", "lands"),
+    [
+        # The output at p is the input at c + A (p - c) + t: the voxel lands at c + A^-1 (voxel - c - t).
+        ((9, 9), [[0, -1], [1, 0]], [0, 0], (1, 3), (3, 7)),  # 90 degrees: voxel - c = (-3, -1), A^-1 of it (-1, 3)
+        ((9, 8), [[-1, 0], [0, 1]], [0, 0], (1, 3), (7, 3)),  # rows flipped
+        ((9, 8), [[1, 0], [0, -1]], [0, 0], (1, 3), (1, 4)),  # columns flipped, an even number of them
+        ((10, 8), [[1, 0], [0, 1]], [0.2, -0.25], (5, 3), (3, 5)),  # t = (2, -2) voxels
+        ((9, 9), [[0.5, 0], [0, 0.5]], [0, 0], (3, 5), (2, 6)),  # magnified twice: (-1, 1) becomes (-2, 2)
+        ((5, 7, 5), [[0, 0, -1], [0, 1, 0], [1, 0, 0]], [0, 0, 0], (1, 2, 4), (4, 2, 3)),  # (-1, -1, 2) becomes (2, -1, 1)
+        ((5, 7, 6), [[1, 0, 0], [0, -1, 0], [0, 0, 1]], [0.2, 0, 0], (2, 1, 5), (1, 5, 5)),  # columns flipped, t = (1, 0, 0)
+    ],
+)
+def test_a_marked_voxel_lands_where_the_map_says_in_images_and_labels(shape, matrix, offset, voxel, lands):
+    marked = np.zeros((1, *shape, 1), "float32")
+    marked[(0, *voxel)] = 1.0
+    labels = (5 * marked[..., 0]).astype("int32")
+    out = FixedAffine(matrix, offset)({"moving": marked, "fixed": 2 * marked, "moving_labels": labels, "fixed_labels": labels + 1}, (1, 2))
+    at = (0, *lands)
+    assert out["moving"][at][0] == 1 and out["fixed"][at][0] == 2 and out["moving_labels"][at] == 5 and out["fixed_labels"][at] == 6
+    if abs(np.linalg.det(matrix)) == 1:  # no other voxel has it
+        assert np.sum(out["moving"]) == 1 and np.sum(out["moving_labels"] == 5) == 1
+
+
+@pytest.mark.parametrize("shape", [(20, 24), (10, 12, 14)])
+def test_the_compiled_map_is_warp_with_the_maps_flow(shape):
+    # The step that XLA compiles, against the public pieces run op by op, borders included.
+    data, augment = batch(shape), RandomAffine(translation=0.2)
+    matrix, offset = augment.sample(2, len(shape), (3, 4))
+    flow, out = affine_flow(matrix, offset * np.array(shape, "float32"), shape), augment(data, (3, 4))
+    np.testing.assert_allclose(out["moving"], warp(data["moving"], flow), atol=1e-5)
+    differ = out["moving_labels"] != warp(data["moving_labels"][..., None], flow, interpolation="nearest")[..., 0]
+    assert np.mean(differ) < 1e-3  # rounding half-way between two voxels
+
+
+def test_a_pipeline_of_unknown_sizes_moves_images_of_any_size():
+    tensors = {"image": tf.TensorSpec((None, None, None, 1)), "labels": tf.TensorSpec((None, None, None), tf.int32)}
+    graph = tf.function(lambda tensors: RandomAffine()(tensors, (3, 4)), input_signature=[tensors])
+    for shape in ((20, 24), (9, 31)):
+        data = {"image": batch(shape)["moving"], "labels": batch(shape)["moving_labels"]}
+        out, expected = graph(data), RandomAffine()(data, (3, 4))
+        np.testing.assert_allclose(out["image"], expected["image"], atol=1e-5)
+        np.testing.assert_array_equal(out["labels"], expected["labels"])
+
+
 def test_samples_of_a_batch_move_differently():
     matrices, _ = RandomAffine().sample(2, 3, (3, 4))
     assert np.abs(matrices[0] - matrices[1]).max() > 0.01
