@@ -134,8 +134,10 @@ def _method(folder, recipe, found):
 def _draw(folder, images, models, tables, pairs, histories):
     """Every figure of a comparison; returns {caption: PNG path}."""
     identity = tables["identity"]
-    convergence = figures.convergence(histories, folder / "convergence")
-    drawn = {"Validation Dice during training (as figure 2 of the paper)": convergence}
+    # Without labels there is no Dice, and the loss, on each method's own scale, is what remains.
+    measure = "val_dice" if all("val_dice" in history for history in histories.values()) else "val_loss"
+    convergence = figures.convergence(histories, folder / "convergence", measure=measure)
+    drawn = {f"Validation {measure[4:].replace('dice', 'Dice')} during training (as figure 2 of the paper)": convergence}
     if identity["dice"].notna().any():
         drawn["Dice of the pairs (as figure 3 of the paper)"] = figures.dice_boxplot(pairs, folder / "dice", title=images.name)
     # The pair that needs registration most shows most.

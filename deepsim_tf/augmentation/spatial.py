@@ -5,7 +5,7 @@ import math
 
 import tensorflow as tf
 
-from deepsim_tf.layers.warp import sample_at, voxel_grid
+from deepsim_tf.layers.warp import sample_at
 
 
 class RandomAffine:
@@ -116,11 +116,6 @@ def affine_points(matrix, translation, shape):
             point = point + tf.reshape(matrix[:, d, e], [-1, *ones]) * lines[e]
         points.append(point)
     return points
-
-
-def affine_flow(matrix, translation, shape):
-    """The flow of an affine map, flow(p) = c + A (p - c) + t - p, as a tensor (batch, *shape, ndim); see `affine_points`."""
-    return tf.stack(affine_points(matrix, translation, shape), axis=-1) - voxel_grid(shape)
 
 
 # XLA makes one loop of coordinates, neighbours and weights, which otherwise are some forty arrays as large as the image:

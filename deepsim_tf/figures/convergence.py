@@ -5,14 +5,17 @@ from matplotlib.ticker import StrMethodFormatter
 
 from deepsim_tf.figures.drawing import COLOURS, LINES, MARKERS, check, columns, save
 
+MEASURES = {"val_dice": "validation Dice", "val_loss": "validation loss"}
 
-def convergence(histories, stem, *, identity=None):
-    """Draws validation Dice against updates and against training time, one line per method.
+
+def convergence(histories, stem, *, measure="val_dice", identity=None):
+    """Draws validation Dice, or another measure, against updates and against training time, one line per method.
 
     Args:
-        histories: dict from method to its history.csv as a DataFrame with the columns step, seconds and val_dice.
-            Rows without validation (val_dice is NaN) are skipped.
+        histories: dict from method to its history.csv as a DataFrame with the columns step, seconds and `measure`.
+            Rows without validation (where it is NaN) are skipped.
         stem: where to write, without the ending: `stem`.png and `stem`.pdf.
+        measure: column to draw, of `MEASURES`: without labels there is no Dice, and the loss is what remains.
         identity: mean Dice without registration, drawn as a horizontal line; None leaves it out.
 
     Returns:
@@ -21,16 +24,16 @@ def convergence(histories, stem, *, identity=None):
     Raises:
         ValueError: if a column is missing or a history holds no validation Dice.
     """
-    return save(_draw_convergence, stem, histories, identity)
+    return save(_draw_convergence, stem, histories, identity, measure)
 
 
-def _draw_convergence(histories, identity):
+def _draw_convergence(histories, identity, measure="val_dice"):
     check(histories, "histories", "at least one method")
     rows = {}
     for method, table in histories.items():
         what = f"the history of {method!r}"
-        rows[method] = columns(table, ("step", "seconds", "val_dice"), what, "history.csv").dropna(subset="val_dice")
-        check(len(rows[method]), what, "a validation Dice in at least one row; give the training validation images with labels")
+        rows[method] = columns(table, ("step", "seconds", measure), what, "history.csv").dropna(subset=measure)
+        check(len(rows[method]), what, f"a {MEASURES[measure]} in at least one row; give the training validation images with labels")
     longest = max(table["seconds"].max() for table in rows.values())
     unit, seconds = ("h", 3600) if longest > 7200 else ("min", 60) if longest > 300 else ("s", 1)
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
@@ -40,8 +43,8 @@ def _draw_convergence(histories, identity):
         # About eight markers a line, each line's set off from the others', so that they do not hide one another.
         every = max(1, len(table) // 8)
         look["markevery"] = (n * every // len(rows), every)
-        axes[0].plot(table["step"], table["val_dice"], label=method, **look)
-        axes[1].plot(table["seconds"] / seconds, table["val_dice"], **look)
+        axes[0].plot(table["step"], table[measure], label=method, **look)
+        axes[1].plot(table["seconds"] / seconds, table[measure], **look)
     for axis in axes:
         if identity is not None:
             axis.axhline(identity, color="0.35", linestyle=(0, (6, 3)), linewidth=1, zorder=1, label="identity")
@@ -49,7 +52,7 @@ def _draw_convergence(histories, identity):
         axis.set_xlim(left=0)
     figure.get_layout_engine().set(wspace=0.06)
     axes[0].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes[0].set(xlabel="Updates", ylabel="Validation Dice")
+    axes[0].set(xlabel="Updates", ylabel=MEASURES[measure].capitalize().replace("dice", "Dice"))
     axes[1].set_xlabel(f"Training time ({unit})")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 5), frameon=False, handlelength=3.5)

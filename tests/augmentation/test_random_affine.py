@@ -4,10 +4,14 @@ import tensorflow as tf
 from scipy import ndimage
 
 from deepsim_tf.augmentation import RandomAffine
-from deepsim_tf.augmentation.spatial import affine_flow
-from deepsim_tf.layers import warp
+from deepsim_tf.augmentation.spatial import affine_points
+from deepsim_tf.layers import voxel_grid, warp
 
 OFF = {"rotation": 0, "scale": (1.0, 1.0), "shear": 0, "flip": False}
+
+
+def affine_flow(matrix, translation, shape):
+    return tf.stack(affine_points(matrix, translation, shape), -1) - voxel_grid(shape)
 
 
 def batch(shape=(20, 24), count=2):
