@@ -8,6 +8,7 @@ from deepsim_tf.checks import known
 from deepsim_tf.data.pairing import SPLITS, to_atlas
 from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, check_grids, image_set, same_affine
+from deepsim_tf.data.validation import whole_labels
 from deepsim_tf.data.volumes import read_volume
 
 IMAGE, LABELS = "brain_aligned.nii.gz", "seg_coalesced_aligned.nii.gz"
@@ -45,7 +46,7 @@ def brain_mri(root, split, *, cache="auto", problems=None):
     root, found = Path(root), Problems("brain-mri")
     atlas = Source("atlas", root / "atlas" / IMAGE, root / "atlas" / LABELS)
     header = check_grids(atlas)
-    classes = max(CLASSES, int(read_volume(atlas.labels).max()) + 1)
+    classes = max(CLASSES, int(whole_labels(read_volume(atlas.labels), atlas.labels).max()) + 1)
     reading = Reading(intensity=INTENSITY, classes=classes, shape=header.shape)
 
     sources = []

@@ -31,7 +31,8 @@ class FolderCache:
         entry = self._entry(name, files)
         # An entry that cannot be read (a disk error, another process removing it) is made again.
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(entry, allow_pickle=False) as stored:
-            return stored["image"], stored["labels"].astype(np.int32) if "labels" in stored.files else None
+            if stored.files in (["image"], ["image", "labels"]):
+                return stored["image"], stored["labels"].astype(np.int32) if "labels" in stored.files else None
         image, labels = load()
         arrays = {"image": image}
         if labels is not None:

@@ -61,7 +61,7 @@ def flow_on_images(flow, fixed_shape, moving_shape, fit):
         Array (*fixed_shape, ndim), float32, in voxels of the moving image.
     """
     grid = flow.shape[:-1]
-    if grid == tuple(fixed_shape) == tuple(moving_shape):
+    if grid == tuple(fixed_shape) == tuple(moving_shape) and parse_fit(fit)[1] == 1:
         return flow
     (scale_f, offset_f), (scale_m, offset_m) = (_to_grid(shape, grid, fit) for shape in (fixed_shape, moving_shape))
     at_fixed = {"matrix": scale_f, "offset": offset_f, "output_shape": tuple(fixed_shape), "order": 1, "mode": "nearest"}

@@ -7,7 +7,7 @@ import numpy as np
 import tqdm
 
 from deepsim_tf.data.folder_cache import FolderCache
-from deepsim_tf.data.grids import block_centre, block_mean
+from deepsim_tf.data.grids import block_centre, block_mean, parse_fit
 from deepsim_tf.data.problems import Problems
 from deepsim_tf.data.validation import check_image, check_labels, read_only
 
@@ -185,6 +185,8 @@ class ImageSet:
         if not isinstance(factor, (int, np.integer)) or not 1 <= factor <= min(self.shape):
             raise ValueError(f"factor must be an integer from 1 to the smallest side of {self.shape}. Received: factor={factor!r}.")
 
+        how, finer = (None, 1) if self.fit is None else parse_fit(self.fit)
+
         def coarse(item):
             image, labels = item
             return block_mean(image, factor), None if labels is None else block_centre(labels, factor)
@@ -205,7 +207,7 @@ class ImageSet:
             cache=self.cache,
             files=self._files,
             settings=f"{self._settings} downsampled by {factor}",
-            fit=f"pad:{factor}" if self.fit == "pad" else self.fit,
+            fit=f"pad:{factor * finer}" if how == "pad" else self.fit,
         )
 
     def _check(self, image, labels, name):

@@ -45,16 +45,19 @@ def apply_intensity(values, rule):
         ValueError: unknown rule, or an image without contrast under "minmax" or "quantile".
     """
     name, low, high = parse_rule(rule)
-    raw = np.asarray(values)
-    values = raw.astype(np.float32)
-    if name == "none":
-        return values
+    # In double precision where single does not hold the values exactly; never in integers, in which NumPy's quantile overflows.
+    values = np.asarray(values)
+    values = values.astype(np.result_type(values, np.float32))
     if name == "minmax":
-        low, high = float(np.min(raw)), float(np.max(raw))
+        low, high = float(values.min()), float(values.max())
     elif name == "quantile":
-        low, high = (float(q) for q in np.quantile(raw, (low, high)))
-    if high <= low:
+        low, high = (float(q) for q in np.quantile(values, (low, high)))
+    if name != "none" and high <= low:
         raise ValueError(f"the rule {rule!r} needs contrast, and the image has {low:g} as its lower and {high:g} as its upper bound")
-    values -= np.float32(low)
-    values /= np.float32(high - low)
-    return np.clip(values, 0, 1, out=values) if name == "quantile" else values
+    if name != "none":
+        values -= low
+        values /= high - low
+    if name == "quantile":
+        np.clip(values, 0, 1, out=values)
+    with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, for the caller to report
+        return values.astype(np.float32, copy=False)

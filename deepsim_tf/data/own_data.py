@@ -6,7 +6,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from deepsim_tf.checks import known
+from deepsim_tf.checks import image_shape, known
 from deepsim_tf.data.grids import FITS
 from deepsim_tf.data.intensity import parse_rule
 from deepsim_tf.data.own_table import read_label_map, read_rows
@@ -57,6 +57,7 @@ def from_csv(
     parse_rule(intensity)
     if fit is not None:
         known("fit", fit, FITS)
+    shape = None if shape is None else image_shape(shape)
     path, found = Path(path), Problems(f"csv {path}")
     label_map = None if label_map is None else read_label_map(label_map)
     rows = read_rows(path, found)
@@ -74,7 +75,7 @@ def from_csv(
 
     header = next(iter(headers.values()))
     own_shape = _plane(header.shape, slices)
-    shape = tuple(shape) if shape else _common_shape([_plane(other.shape, slices) for other in headers.values()], fit)
+    shape = shape or _common_shape([_plane(other.shape, slices) for other in headers.values()], fit)
     stretched = np.divide(own_shape, shape) if fit == "resample" else 1
     reading = Reading(intensity=intensity, classes=classes, shape=shape, fit=fit, label_map=label_map)
     fixed = {row.images[-1] for row in rows}
@@ -118,7 +119,7 @@ def _check_alike(image, header, first_image, first, shape, fit, slices):
             f"{image} is {len(header.shape)}-D, {first_image} {len(first.shape)}-D. Expected images of one dimension in a file;"
             " with slices=True (--slices) a stack is a series of 2-D images."
         )
-    expected = tuple(shape) if shape else _plane(first.shape, slices)
+    expected = shape or _plane(first.shape, slices)
     if len(_plane(header.shape, slices)) != len(expected):
         raise ValueError(f"{image} has shape {header.shape}, which does not fit shape={expected}: the number of axes differs.")
     if fit is None and _plane(header.shape, slices) != expected:
@@ -134,9 +135,10 @@ def _check_alike(image, header, first_image, first, shape, fit, slices):
                 f"{image} is oriented {axes}, {first_image} {first_axes}. Expected one orientation:"
                 " bring all to one, as nibabel.as_closest_canonical does."
             )
-        if fit != "resample" and not np.allclose(header.spacing, first.spacing, rtol=0.01):
+        spacing, first_spacing = (h.spacing[-len(expected) :] for h in (header, first))
+        if fit != "resample" and not np.allclose(spacing, first_spacing, rtol=0.01):
             raise ValueError(
-                f"{image} has voxels of {header.spacing} mm, {first_image} of {first.spacing} mm. Expected one size: resample them first,"
+                f"{image} has voxels of {spacing} mm, {first_image} of {first_spacing} mm. Expected one size: resample them first,"
                 " as nibabel.processing.resample_to_output does."
             )
 
@@ -174,7 +176,7 @@ def _expanded(images, headers, slices, folder):
 
 
 def _pairs(images, numbers, split, slices, count):
-    if len(images[0]) == 2:
+    if images and len(images[0]) == 2:
         for moving, fixed in images:
             if len(numbers[moving]) != len(numbers[fixed]):
                 received = f"{moving[0]} has {len(numbers[moving])} slices, {fixed[0]} {len(numbers[fixed])}"

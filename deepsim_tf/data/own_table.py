@@ -96,6 +96,9 @@ def _read(path, expected):
         raise ValueError(f"No file {path}. Expected a CSV file; check its name.")
     try:
         # Every cell as text: an identifier such as 007 is no number, and "NA" may be a name.
-        return pandas.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
+        table = pandas.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig").fillna("")
     except (ValueError, UnicodeDecodeError) as error:  # pandas's ParserError and EmptyDataError are ValueErrors
         raise ValueError(f"{path} cannot be read as a CSV file ({' '.join(str(error).split())}). {expected}.") from None
+    if not isinstance(table.index, pandas.RangeIndex):  # pandas takes the surplus for names of the rows, and shifts the columns
+        raise ValueError(f"{path} has more cells in its rows than columns in its header ({', '.join(table)}). {expected}.")
+    return table

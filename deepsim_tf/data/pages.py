@@ -30,7 +30,7 @@ def read_pages(path, page=None):
         for number in range(count) if page is None else (page,):
             file.seek(number)
             _check_mode(file, path)
-            pages.append(np.asarray(file))
+            pages.append(_array(file))
     if len({array.shape for array in pages}) > 1:
         raise UnsuitableError(f"{path} has pages of shapes {[array.shape for array in pages]}. Expected pages (rows, columns) of one shape.")
     return pages[0] if len(pages) == 1 else np.stack(pages)
@@ -43,7 +43,21 @@ def pages_header(path):
         _check_mode(file, path)
         count = getattr(file, "n_frames", 1)
         shape = (file.height, file.width) if count == 1 else (count, file.height, file.width)
-        return shape, np.dtype(DTYPES.get(file.mode, np.uint16))
+        return shape, _dtype(file)
+
+
+def _array(file):
+    """The pixels of the current page; a view where Pillow takes unsigned for signed numbers, or the reverse."""
+    array, dtype = np.asarray(file), _dtype(file)
+    return array if array.dtype.kind == dtype.kind else array.view(dtype)
+
+
+def _dtype(file):
+    """The page's dtype: Pillow has one mode for signed and unsigned numbers, which TIFF tells apart."""
+    tags = getattr(file, "tag_v2", {})
+    bits, unsigned = tags.get(258, (8,))[0], tags.get(339, (1,))[0] == 1  # BitsPerSample, SampleFormat
+    other = {("L", False): np.int8, ("I", True): np.uint32 if bits == 32 else np.int32}.get((file.mode, unsigned))
+    return np.dtype(other or DTYPES.get(file.mode, np.uint16))
 
 
 def _check_complete(path):

@@ -6,6 +6,7 @@ from deepsim_tf.checks import known
 from deepsim_tf.data.pairing import SPLITS, neighbours
 from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, image_set
+from deepsim_tf.data.validation import whole_labels
 from deepsim_tf.data.volumes import read_header, read_volume
 
 # split: (stack, first slice, slice after the last; None: to the end)
@@ -85,4 +86,4 @@ def platelet_em(root, split, *, merge=True, cache="auto", problems=None):
 
 def _classes(root):
     """As many as the two label stacks show, so that all splits have as many."""
-    return 1 + max(int(read_volume(path).max()) for path in sorted((root / "labels-class").glob("*-class.tif")))
+    return 1 + max(int(whole_labels(read_volume(path), path).max()) for path in sorted((root / "labels-class").glob("*-class.tif")))

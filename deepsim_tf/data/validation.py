@@ -36,7 +36,9 @@ def check_labels(labels, shape, classes, where):
 def check_finite(image, where):
     """Refuse NaN and infinity."""
     # The sum is one pass without a temporary array; only a suspicious one is worth counting.
-    if not np.isfinite(np.sum(image, dtype=np.float64)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = not np.isfinite(np.sum(image, dtype=np.float64))
+    if suspicious:
         count = int(np.size(image) - np.isfinite(image).sum())
         if count:
             raise ValueError(f"{where}: expected finite intensities. Received: {count} voxels that are NaN or infinite (as float32).")
@@ -69,7 +71,7 @@ def whole_labels(labels, where):
         return labels.astype(np.uint8)
     if labels.dtype.kind != "f":
         raise ValueError(f"{where}: expected whole numbers as labels. Received: {labels.dtype}.")
-    fractional = ~(labels == np.round(labels))  # NaN is one of them
+    fractional = ~((labels == np.round(labels)) & (np.abs(labels) < 2**31))  # NaN and infinity are among them
     if fractional.any():
         raise ValueError(
             f"{where}: expected whole numbers as labels. Received: {int(fractional.sum())} voxels that are none, such as {labels[fractional][0]:g}."

@@ -79,11 +79,12 @@ def read_header(path, *, kind="image"):
 
 def _spatial(path, shape):
     """The spatial shape: trailing axes of size 1 belong to the format, not to the image."""
+    shape = tuple(int(n) for n in shape)  # an MGZ header has NumPy's integers
     spatial = list(shape)
     while len(spatial) > 2 and spatial[-1] == 1:
         spatial.pop()
     if len(spatial) not in (2, 3) or 0 in spatial:
-        received = f"{path} holds an array of shape {tuple(shape)}"
+        received = f"{path} holds an array of shape {shape}"
         raise UnsuitableError(f"{received}. Expected a 2-D or 3-D image of one channel: take one volume out of it.")
     return tuple(spatial)
 
