@@ -5,16 +5,19 @@
 
 # lambda of the published table (authors' repository). Synthetic platelets: the best on the validation pairs of two weights (MSE,
 # NCC) or three (DeepSim; benchmarks/README.md); synthetic cells and brain, and own data: as the real data that they resemble.
-WEIGHTS = {
-    "phc-u373": {"mse": 0.005, "ncc": 0.25, "deepsim": 0.125},
-    "platelet-em": {"mse": 0.02, "ncc": 0.5, "deepsim": 1.0},
-    "brain-mri": {"mse": 0.08, "ncc": 1.0, "deepsim": 2.0},
-    "hippocampus": {"mse": 0.08, "ncc": 1.0, "deepsim": 0.5},
-    "synthetic-platelet": {"mse": 0.1, "ncc": 0.5, "deepsim": 0.1},
-    "synthetic-cells": {"mse": 0.005, "ncc": 0.25, "deepsim": 0.125},
-    "synthetic-brain": {"mse": 0.08, "ncc": 1.0, "deepsim": 2.0},
-    "csv": {"mse": 0.02, "ncc": 0.5, "deepsim": 0.5},
+_LOSSES = ("mse", "ncc", "ncc-sup", "nmi", "mind", "deepsim-ae", "deepsim", "deepsim-vgg")
+_WEIGHTS = {  # deepsim-vgg on 3-D data: None, as VGG16 is 2-D
+    "phc-u373": (0.005, 0.25, 0.25, 0.25, 0.125, 0.125, 0.125, 0.125),
+    "platelet-em": (0.02, 0.5, 0.5, 1.0, 0.125, 1.0, 1.0, 1.0),
+    "brain-mri": (0.08, 1.0, 2.0, 2.0, 0.25, 1.0, 2.0, None),
+    "hippocampus": (0.08, 1.0, 1.0, 1.0, 0.25, 0.25, 0.5, None),
+    "synthetic-platelet": (0.1, 0.5, 0.5, 1.0, 0.125, 1.0, 0.1, 1.0),
+    "synthetic-cells": (0.005, 0.25, 0.25, 0.25, 0.125, 0.125, 0.125, 0.125),
+    "synthetic-brain": (0.08, 1.0, 2.0, 2.0, 0.25, 1.0, 2.0, None),
+    "csv": (0.02, 0.5, 0.5, 1.0, 0.125, 0.5, 0.5, 0.5),
 }
+WEIGHTS = {dataset: dict(zip(_LOSSES, weights, strict=True)) for dataset, weights in _WEIGHTS.items()}
+INTENSITIES = {"brain-mri": (0.0, 2.0)}  # range of the intensities, for NMI; elsewhere (0, 1)
 
 # The U-Net of the paper, in 2-D and 3-D. A step is a batch; `accumulation` of them are an update.
 _PAPER_2D = {"backbone": "paper", "features": (64, 128, 256), "accumulation": 2, "learning_rate": 1e-4, "patience": 200}
@@ -45,6 +48,11 @@ SEGMENTATION = {
     ("synthetic-brain", "cpu"): _CPU_SYNTHETIC_3D,
     ("csv", "cpu"): {**_CPU_CSV, "epochs": 10},
     ("csv", "paper"): {**_PAPER_3D, "features": None, "batch_size": 1, "accumulation": 4, "patience": 200, "steps_per_epoch": 400, "epochs": 500},
+}
+# As the segmentation, but for the widths of the published table.
+AUTOENCODER = {
+    **SEGMENTATION,
+    ("hippocampus", "paper"): {**SEGMENTATION["hippocampus", "paper"], "features": (64, 128, 256)},
 }
 REGISTRATION = {
     ("phc-u373", "paper"): {**_U373, "epochs": 3000},  # 33 k updates

@@ -8,9 +8,10 @@ import os
 
 import keras
 
-from deepsim_tf import augmentation, checks, data, losses
+from deepsim_tf import augmentation, checks, data
+from deepsim_tf.loss_choices import LOSSES, load_extractor
 from deepsim_tf.models.unet import BACKBONES
-from deepsim_tf.presets import REGISTRATION, SEGMENTATION, WEIGHTS
+from deepsim_tf.presets import AUTOENCODER, INTENSITIES, REGISTRATION, SEGMENTATION, WEIGHTS
 
 SYNTHETIC_PAIRS = {"train": 64, "val": 8, "test": 24}
 
@@ -32,12 +33,6 @@ DATASETS = {
 }
 OPTIONS = {"csv": ("intensity", "shape", "fit", "classes", "label_map", "slices"), "platelet-em": ("merge",)}
 AUGMENTATIONS = ("none", "spatial", "spatial+intensity")
-LOSSES = {
-    "mse": lambda extractor: keras.losses.MeanSquaredError(),
-    "ncc": lambda extractor: losses.LocalNCC(),
-    "deepsim": lambda extractor: losses.DeepSim(extractor),
-}
-TITLES = {"mse": "MSE", "ncc": "NCC", "deepsim": "DeepSim"}  # in tables and figures
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,11 +57,6 @@ class Recipe:
     patience: int = 200  # epochs without a better val_loss until the learning rate drops to a tenth
     augment: str = "spatial"  # one of AUGMENTATIONS
     seed: int = 0
-
-    @property
-    def task(self):
-        """`"segmentation"` or `"registration"`."""
-        return "registration" if isinstance(self, RegistrationRecipe) else "segmentation"
 
     def images(self, split):
         """The ImageSet of a split, at the recipe's resolution."""
@@ -94,21 +84,35 @@ class Recipe:
 class SegmentationRecipe(Recipe):
     """The supplementary task."""
 
+    task = "segmentation"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AutoencoderRecipe(Recipe):
+    """The unsupervised task, for DeepSim_ae."""
+
+    task = "autoencoder"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RegistrationRecipe(Recipe):
     """Registration with one of `LOSSES`, `similarity + weight * diffusion`."""
 
+    task = "registration"
     loss: str
     weight: float  # lambda
-    extractor: str | None = None  # run folder or .keras file of the segmentation model
+    extractor: str | None = None  # run folder or .keras file of the model whose encoder is taken; weights of VGG16
     int_steps: int = 0
 
     def similarity(self):
         """The Keras loss on (fixed, warped)."""
-        from deepsim_tf.models import FeatureExtractor
+        choice = LOSSES[self.loss]
+        extractor = load_extractor(choice.extractor, self.extractor) if choice.extractor else None
+        return choice.make(extractor, INTENSITIES.get(self.dataset, (0.0, 1.0)))
 
-        return LOSSES[self.loss](FeatureExtractor.from_model(self.extractor) if self.extractor else None)
+    def supervised(self):
+        """The Keras loss on one-hot labels (fixed, warped), or None."""
+        return keras.losses.MeanSquaredError() if LOSSES[self.loss].supervised else None
 
 
 def segmentation(dataset, preset, **changes):
@@ -116,15 +120,23 @@ def segmentation(dataset, preset, **changes):
     return SegmentationRecipe(**_resolve(SEGMENTATION, dataset, preset, changes))
 
 
+def autoencoder(dataset, preset, **changes):
+    """The AutoencoderRecipe of a preset, with `changes` to its fields (None changes nothing)."""
+    return AutoencoderRecipe(**_resolve(AUTOENCODER, dataset, preset, changes))
+
+
 def registration(dataset, preset, loss, **changes):
     """The RegistrationRecipe of a preset and a loss, with `changes` to its fields (None changes nothing)."""
     checks.known("loss", loss, LOSSES)
     resolved = _resolve(REGISTRATION, dataset, preset, changes)
-    if loss == "deepsim" and not resolved.get("extractor"):
-        raise ValueError("loss 'deepsim' needs an extractor: the run folder of train-segmentation, or a .keras file (--extractor RUN).")
-    if loss != "deepsim" and resolved.get("extractor"):
+    task, weight = LOSSES[loss].extractor, resolved.pop("weight", WEIGHTS[dataset][loss])
+    if task in ("segmentation", "autoencoder") and not resolved.get("extractor"):
+        raise ValueError(f"loss {loss!r} needs an extractor: the run folder of train-{task}, or a .keras file (--extractor RUN).")
+    if task is None and resolved.get("extractor"):
         raise ValueError(f"loss {loss!r} uses no extractor. Received: extractor={resolved['extractor']!r}. Leave it out.")
-    return RegistrationRecipe(**{"loss": loss, "weight": WEIGHTS[dataset][loss], **resolved})
+    if weight is None:
+        raise ValueError(f"loss {loss!r} is for 2-D images. Dataset {dataset!r} has volumes: choose another loss.")
+    return RegistrationRecipe(loss=loss, weight=weight, **resolved)
 
 
 def check_options(dataset, options):

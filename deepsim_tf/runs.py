@@ -76,7 +76,7 @@ def read_recipe(folder):
     from deepsim_tf import recipes
 
     config = read_config(folder)
-    kind = {"segmentation": recipes.SegmentationRecipe, "registration": recipes.RegistrationRecipe}.get(config["task"])
+    kind = {kind.task: kind for kind in (recipes.SegmentationRecipe, recipes.AutoencoderRecipe, recipes.RegistrationRecipe)}.get(config["task"])
     try:
         return kind(**{**config["recipe"], "features": config["recipe"]["features"] and tuple(config["recipe"]["features"])})
     except (TypeError, KeyError) as error:

@@ -15,7 +15,7 @@ from deepsim_tf.files import written_aside
 from deepsim_tf.models.feature_extractor import load_model
 from deepsim_tf.report import write_report
 
-LOSSES = ("mse", "ncc", "deepsim")
+DEMO = ("mse", "ncc", "deepsim")
 
 
 def demo(out, *, reduced=False, verbose=1):
@@ -34,12 +34,12 @@ def demo(out, *, reduced=False, verbose=1):
     dataset = "synthetic-platelet"
     _say(verbose, "1/3  Train a segmentation U-Net; its frozen encoder will be the similarity")
     training.train_segmentation(recipes.segmentation(dataset, "cpu", **changes), out / "segmentation", verbose=verbose)
-    for number, loss in enumerate(LOSSES, start=1):
-        _say(verbose, f"2/3  Train a registration network with {recipes.TITLES[loss]} ({number} of {len(LOSSES)})")
+    for number, loss in enumerate(DEMO, start=1):
+        _say(verbose, f"2/3  Train a registration network with {recipes.LOSSES[loss].title} ({number} of {len(DEMO)})")
         extractor = out / "segmentation" if loss == "deepsim" else None
         training.train_registration(recipes.registration(dataset, "cpu", loss, extractor=extractor, **changes), out / loss, verbose=verbose)
     _say(verbose, "3/3  Evaluate on unseen pairs")
-    return evaluate_runs([out / loss for loss in LOSSES], split="test", out=out, verbose=verbose)
+    return evaluate_runs([out / loss for loss in DEMO], split="test", out=out, verbose=verbose)
 
 
 def evaluate_runs(folders, *, split="val", out=None, data=None, verbose=1):
@@ -127,7 +127,7 @@ def _registration_recipe(folder):
 
 def _method(folder, recipe, found):
     """The loss's name, with the folder's where two runs share a loss."""
-    title = recipes.TITLES[recipe.loss]
+    title = recipes.LOSSES[recipe.loss].title
     return title if sum(other.loss == recipe.loss for other in found.values()) == 1 else f"{title} ({folder.name})"
 
 

@@ -41,6 +41,26 @@ def train_segmentation(recipe, folder, *, verbose=1):
     return _fit(model, recipe, folder, data.segmentation_dataset, train, val, verbose)
 
 
+def train_autoencoder(recipe, folder, *, verbose=1):
+    """Train the unsupervised task and write a run folder; a run that was killed continues.
+
+    Args:
+        recipe: an AutoencoderRecipe.
+        folder, verbose: see `train_segmentation`.
+
+    Returns:
+        The trained model.
+    """
+    check_run(folder, recipe)
+    train, val = _images(recipe, folder, verbose)
+    keras.utils.set_random_seed(recipe.seed)
+    model = models.autoencoder(
+        train.shape, backbone=recipe.backbone, features=recipe.features, batch_norm=recipe.batch_norm, dropout=recipe.dropout
+    )
+    model.compile(recipe.optimizer(), "mse")
+    return _fit(model, recipe, folder, data.autoencoder_dataset, train, val, verbose)
+
+
 def train_registration(recipe, folder, *, verbose=1):
     """Train a registration network and write a run folder; a run that was killed continues.
 
@@ -66,7 +86,8 @@ def train_registration(recipe, folder, *, verbose=1):
         batch_norm=recipe.batch_norm,
         dropout=recipe.dropout,
     )
-    model.compile(recipe.optimizer(), similarity, regularizer=losses.Diffusion(), weight=recipe.weight)
+    supervised = recipe.supervised()
+    model.compile(recipe.optimizer(), similarity, regularizer=losses.Diffusion(), weight=recipe.weight, supervised=supervised)
     return _fit(model, recipe, folder, data.registration_dataset, train, val, verbose)
 
 

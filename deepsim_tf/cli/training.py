@@ -34,8 +34,24 @@ def train_segmentation(dataset, data, preset, out, verbose, **changes):
 @click.command()
 @DATASET
 @DATA
+@PRESET
+@click.option("--out", metavar="RUN", help="Run folder.  [default: runs/DATASET/autoencoder]")
+@with_options(*CHANGES, *READING)
+@VERBOSE
+def train_autoencoder(dataset, data, preset, out, verbose, **changes):
+    """Train an autoencoder, whose encoder becomes a similarity that needs no labels."""
+    options = reading(changes)
+    recipe = recipes.autoencoder(dataset, preset, data=data, options=options, **changes)
+    out = out or f"runs/{dataset}/autoencoder"
+    training.train_autoencoder(recipe, out, verbose=verbose)
+    click.echo(f"Wrote {out}")
+
+
+@click.command()
+@DATASET
+@DATA
 @click.option("--loss", required=True, help=f"One of: {', '.join(recipes.LOSSES)}.")
-@click.option("--extractor", metavar="RUN", help="Run folder of train-segmentation, or a .keras file; for --loss deepsim.")
+@click.option("--extractor", metavar="RUN", help="Run folder of train-segmentation or train-autoencoder, or a .keras file; weights for deepsim-vgg.")
 @PRESET
 @click.option("--weight", type=float, help="Of the regulariser, lambda; instead of the preset's.")
 @click.option("--int-steps", type=int, help="0: displacement; 7: diffeomorphic.")

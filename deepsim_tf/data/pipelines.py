@@ -30,17 +30,26 @@ def segmentation_dataset(images, batch_size, *, training, seed=0, augment=None, 
     Raises:
         ValueError: a wrong argument, images without labels, or an image that fails its check.
     """
-    _check_arguments(images, batch_size, training, seed, augment, first_epoch)
-    fetch, labelled = _fetcher(images)
+    dataset, labelled = _single_images(images, batch_size, training, seed, augment, first_epoch)
     if not labelled:
         raise ValueError(f"segmentation_dataset needs labels. Received: {images!r}, which has none.")
-
-    def order(epoch):
-        count = len(images)
-        return (np.random.default_rng([seed, epoch]).permutation(count) if training else np.arange(count))[:, None]
-
-    dataset = _batches(order, images, fetch, labelled, ("image",), batch_size, training, seed, augment, first_epoch)
     return dataset.map(lambda batch: (batch["image"], batch["image_labels"])).prefetch(tf.data.AUTOTUNE)
+
+
+def autoencoder_dataset(images, batch_size, *, training, seed=0, augment=None, first_epoch=None):
+    """Batches of (image, image) for an autoencoder's `fit`, `evaluate` or `predict`; labels are not needed.
+
+    Args:
+        images, batch_size, training, seed, augment, first_epoch: see `segmentation_dataset`.
+
+    Returns:
+        tf.data.Dataset of an image (batch, *spatial, 1) float32, twice.
+
+    Raises:
+        ValueError: a wrong argument, or an image that fails its check.
+    """
+    dataset, _ = _single_images(images, batch_size, training, seed, augment, first_epoch)
+    return dataset.map(lambda batch: (batch["image"], batch["image"])).prefetch(tf.data.AUTOTUNE)
 
 
 def registration_dataset(images, batch_size, *, training, seed=0, augment=None, first_epoch=None):
@@ -83,6 +92,18 @@ def registration_dataset(images, batch_size, *, training, seed=0, augment=None, 
 
     dataset = _batches(order, images, fetch, labelled, ("moving", "fixed"), batch_size, training, seed, augment, first_epoch)
     return dataset.map(split).prefetch(tf.data.AUTOTUNE)
+
+
+def _single_images(images, batch_size, training, seed, augment, first_epoch):
+    """Batches of the dict {"image", "image_labels"}, each image once an epoch; and whether there are labels."""
+    _check_arguments(images, batch_size, training, seed, augment, first_epoch)
+    fetch, labelled = _fetcher(images)
+
+    def order(epoch):
+        count = len(images)
+        return (np.random.default_rng([seed, epoch]).permutation(count) if training else np.arange(count))[:, None]
+
+    return _batches(order, images, fetch, labelled, ("image",), batch_size, training, seed, augment, first_epoch), labelled
 
 
 def _check_arguments(images, batch_size, training, seed, augment, first_epoch):

@@ -55,6 +55,38 @@ class FeatureExtractor(keras.Model):
             encoder = _name_by_size(encoder, taps)
         return cls(encoder).select(levels)
 
+    @classmethod
+    def vgg16(cls, weights="imagenet", *, levels="all"):
+        """The frozen VGG16 of photographs, for DeepSim_VGG: relu1_2, relu2_2 and relu3_3 as level_0, level_1 and level_2.
+
+        Grey images in [0, 1] are repeated to three channels, and scaled as the weights expect. 2-D only.
+
+        Args:
+            weights: `"imagenet"` downloads them through Keras (59 MB); a path reads a `.weights.h5` or `.h5` file of
+                `keras.applications.VGG16(include_top=False)`; None leaves random weights.
+            levels: see `from_model`.
+
+        Raises:
+            ValueError: the download failed, no such file, or a file of another network.
+
+        Reference: Simonyan and Zisserman, ICLR 2015; Czolbe et al. 2023, section "DeepSim_VGG".
+        """
+        images = keras.Input((None, None, 1), name="images")
+        x = keras.layers.Concatenate(name="rgb")([images] * 3)
+        # Trained on 0..255 in the order blue, green, red, minus the means of ImageNet.
+        x = keras.layers.Rescaling(255.0, offset=[-103.939, -116.779, -123.68], name="imagenet_scale")(x)
+        if weights not in ("imagenet", None):
+            checks.existing_file(weights, "VGG16 weights")
+        try:
+            network = keras.applications.VGG16(include_top=False, weights=weights, input_tensor=x)
+        except Exception as error:  # Keras raises a bare Exception for a failed download, and many kinds for a wrong file
+            raise ValueError(
+                f"The weights {weights!r} of VGG16 could not be loaded ({' '.join(str(error).split())[:200]})."
+                " Without a network, pass the path of vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 (weights=)."
+            ) from None
+        taps = {f"level_{k}": network.get_layer(name).output for k, name in enumerate(("block1_conv2", "block2_conv2", "block3_conv3"))}
+        return cls(keras.Model(images, taps)).select(levels)
+
     def select(self, levels):
         """The extractor of some of the levels (`"all"` or a list of names): the same layers, up to the deepest of them."""
         names = level_names(levels, self.levels)

@@ -6,44 +6,14 @@ import keras
 import tensorflow as tf
 
 from deepsim_tf import checks
-from deepsim_tf._compat import vxm
 from deepsim_tf.data.grids import parse_fit
-from deepsim_tf.layers import CropLike, EdgePad, RescaleTransform, SpatialTransformer, VecInt, padded_size, warp
+from deepsim_tf.layers import warp
 from deepsim_tf.metrics.overlap import batch_dice
 from deepsim_tf.models.checked import Checked, dtype_policy
-from deepsim_tf.models.unet import padding_multiple, paper_unet, resolve_features, voxelmorph_features
+from deepsim_tf.models.registration_network import registration_network
+from deepsim_tf.models.unet import resolve_features
 
 LOSSES = {"mse": keras.losses.MeanSquaredError, "mae": keras.losses.MeanAbsoluteError}  # Keras's own, by name
-
-
-def _registration_network(shape, backbone, features, int_steps, batch_norm, dropout):
-    """Functional graph {"moving", "fixed"} -> {"warped", "flow", "velocity"}, all on the un-padded grid."""
-    ndim = len(shape)
-    multiple = padding_multiple(features)
-    moving, fixed = (keras.Input((*shape, 1), name=name) for name in ("moving", "fixed"))
-    padded = [EdgePad(multiple, name=f"{name}_pad")(image) for name, image in (("moving", moving), ("fixed", fixed))]
-    if backbone == "voxelmorph":
-        vxm_dense = vxm.networks.VxmDense(
-            tuple(padded_size(n, multiple) for n in shape),
-            nb_unet_features=voxelmorph_features(features),
-            int_steps=0,  # integration follows below, with layers that do not map over the batch
-            input_model=keras.Model([moving, fixed], padded),
-        )
-        field = vxm_dense.references.pos_flow
-    else:
-        x = paper_unet(keras.layers.concatenate(padded, name="unet_input_concat"), features, batch_norm=batch_norm, dropout=dropout)
-        field = getattr(keras.layers, f"Conv{ndim}D")(
-            ndim, 3, padding="same", kernel_initializer=keras.initializers.RandomNormal(stddev=1e-5), name="flow_conv"
-        )(x)
-    velocity = flow = field
-    if int_steps:  # at half resolution, as VoxelMorph integrates
-        velocity = RescaleTransform(0.5, name="velocity_half")(field)
-        flow = RescaleTransform(2, name="flow_full")(VecInt(int_steps=int_steps, name="flow_integrate")(velocity))
-    # Losses are in float32, whatever the precision of the network.
-    velocity = CropLike(shrink=2 if int_steps else 1, dtype="float32", name="velocity")([velocity, fixed])
-    flow = CropLike(dtype="float32", name="flow")([flow, fixed])
-    warped = SpatialTransformer(name="warped")([moving, flow])
-    return keras.Model({"moving": moving, "fixed": fixed}, {"warped": warped, "flow": flow, "velocity": velocity}, name="network")
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
@@ -80,9 +50,9 @@ class RegistrationModel(Checked, keras.Model):
         self.image_fit, self.batch_norm, self.dropout = image_fit, batch_norm, dropout
         self.policy = policy or keras.config.dtype_policy().name
         with dtype_policy(self.policy):
-            self.network = _registration_network(self.shape, backbone, self.features, int_steps, batch_norm, dropout)
-        self.similarity, self.regularizer, self.weight = None, None, None
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in ("similarity", "regularizer", "dice")}
+            self.network = registration_network(self.shape, backbone, self.features, int_steps, batch_norm, dropout)
+        self.similarity, self.regularizer, self.supervised, self.weight, self.supervised_weight = None, None, None, None, None
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in ("similarity", "regularizer", "supervised", "dice")}
         self.built = True
 
     def __call__(self, inputs, *args, **kwargs):
@@ -104,7 +74,9 @@ class RegistrationModel(Checked, keras.Model):
             expected = f"(batch, {', '.join(map(str, self.shape))}, 1)"
             raise ValueError(f"This registration model was made for images {expected}. Received: {tuple(moving.shape)}.")
 
-    def compile(self, optimizer="adam", similarity="mse", *, regularizer=None, weight=1.0, **kwargs):
+    def compile(
+        self, optimizer="adam", similarity="mse", *, regularizer=None, weight=1.0, supervised=None, supervised_weight=1.0, **kwargs
+    ):
         """Set what `fit` minimises.
 
         Args:
@@ -112,11 +84,18 @@ class RegistrationModel(Checked, keras.Model):
             similarity: a Keras loss on (fixed, warped), or "mse" or "mae".
             regularizer: a Keras loss on (ignored, flow), or on the velocity with `int_steps > 0`. Default: none.
             weight: of the regulariser, lambda in the paper.
+            supervised: a Keras loss on one-hot label maps, (fixed, warped), each (batch, *spatial, classes), which is added: with
+                `keras.losses.MeanSquaredError()` and LocalNCC this is the paper's NCC_sup. Labels are warped linearly, so that
+                they have a gradient. Needs `classes`, and labels in the training data.
+            supervised_weight: of that loss.
             **kwargs: see keras.Model.compile; `jit_compile` is False by default.
         """
-        if not (math.isfinite(weight) and weight >= 0):
-            raise ValueError(f"weight of the regulariser must be a finite number, 0 or more. Received: weight={weight}.")
-        for name, loss in (("similarity", similarity), ("regularizer", regularizer)):
+        for name, value in (("weight of the regulariser", weight), ("supervised_weight", supervised_weight)):
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a finite number, 0 or more. Received: {name.split()[0]}={value}.")
+        if supervised is not None and self.classes is None:
+            raise ValueError("supervised compares labels, and the model does not know their number: pass classes to registration_model.")
+        for name, loss in (("similarity", similarity), ("regularizer", regularizer), ("supervised", supervised)):
             if isinstance(loss, str):
                 checks.known(name, loss, LOSSES)
             elif loss is not None and not isinstance(loss, keras.losses.Loss):
@@ -128,16 +107,32 @@ class RegistrationModel(Checked, keras.Model):
         super().compile(optimizer=optimizer, **kwargs)
         self.similarity = LOSSES[similarity]() if isinstance(similarity, str) else similarity
         self.regularizer = LOSSES[regularizer]() if isinstance(regularizer, str) else regularizer
-        self.weight = float(weight)
+        self.supervised = LOSSES[supervised]() if isinstance(supervised, str) else supervised
+        self.weight, self.supervised_weight = float(weight), float(supervised_weight)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Similarity plus weighted regulariser; `sample_weight` goes to the similarity."""
-        similarity = self.similarity(x["fixed"], y_pred["warped"], sample_weight)
+        """Similarity, weighted regulariser and weighted supervised term; `sample_weight` goes to the similarity."""
+        if getattr(self.similarity, "warps_features", False):
+            similarity = self.similarity.after_extraction(x["fixed"], x["moving"], y_pred["flow"], sample_weight)
+        else:
+            similarity = self.similarity(x["fixed"], y_pred["warped"], sample_weight)
         field = y_pred.get("velocity", y_pred["flow"])
         regularizer = 0.0 if self.regularizer is None else self.regularizer(tf.zeros_like(field), field)
         self._trackers["similarity"].update_state(similarity)
         self._trackers["regularizer"].update_state(regularizer)
-        return similarity + self.weight * regularizer
+        loss = similarity + self.weight * regularizer
+        if self.supervised is not None:
+            supervised = self._compare_labels(y, y_pred["flow"])
+            self._trackers["supervised"].update_state(supervised)
+            loss += self.supervised_weight * supervised
+        return loss
+
+    def _compare_labels(self, y, flow):
+        if y is None:
+            raise ValueError("The supervised term needs labels in the training data. Received: images alone.")
+        labels = (checks.labels_in_graph("A registration model", y[name], self.classes) for name in ("fixed_labels", "moving_labels"))
+        fixed, moving = (tf.one_hot(part, self.classes) for part in labels)  # (batch, *spatial) -> (batch, *spatial, classes)
+        return self.supervised(fixed, warp(moving, flow))
 
     def train_step(self, data):
         """One update."""
@@ -148,7 +143,7 @@ class RegistrationModel(Checked, keras.Model):
             self._loss_tracker.update_state(loss)
             scaled = self.optimizer.scale_loss(loss)
         self.optimizer.apply_gradients(zip(tape.gradient(scaled, self.trainable_weights), self.trainable_weights, strict=True))
-        return self._results("loss", "similarity", "regularizer")
+        return self._results()
 
     def test_step(self, data):
         """Losses, and the Dice of labels where there are any."""
@@ -156,12 +151,12 @@ class RegistrationModel(Checked, keras.Model):
         y_pred = self(x, training=False, with_velocity=True)
         self._loss_tracker.update_state(self.compute_loss(x, y, y_pred, sample_weight, training=False))
         if y is None:
-            return self._results("loss", "similarity", "regularizer")
+            return self._results()
         moving, fixed = y["moving_labels"], y["fixed_labels"]
         moving, fixed = (checks.labels_in_graph("A registration model", labels, self.classes) for labels in (moving, fixed))
         warped = warp(moving[..., None], y_pred["flow"], interpolation="nearest")[..., 0]
         self._trackers["dice"].update_state(batch_dice(fixed, warped, self.classes))
-        return self._results("loss", "similarity", "regularizer", "dice")
+        return self._results("dice")
 
     def predict_step(self, data):
         """Predict, after the same check of the images."""
@@ -175,13 +170,14 @@ class RegistrationModel(Checked, keras.Model):
         moving, fixed = checks.finite_in_graph("A registration model", moving=x["moving"], fixed=x["fixed"])
         return {"moving": moving, "fixed": fixed}, y, sample_weight
 
-    def _results(self, *names):
+    def _results(self, *more):
         found = {"loss": self._loss_tracker, **self._trackers}
-        return {name: found[name].result() for name in names}
+        terms = ["loss", "similarity", "regularizer", *(["supervised"] if self.supervised is not None else [])]
+        return {name: found[name].result() for name in (*terms, *more)}
 
     @property
     def metrics(self):
-        """Loss, similarity, regularizer, dice: Keras resets them with every epoch."""
+        """Loss and its terms, and Dice: Keras resets them with every epoch."""
         return [self._loss_tracker, *self._trackers.values()] if self.compiled else []
 
     def get_config(self):
@@ -194,10 +190,11 @@ class RegistrationModel(Checked, keras.Model):
         """What `compile` received, with the extractor of a DeepSim inside."""
         if not self.compiled:
             return None
-        parts = {"optimizer": self.optimizer, "similarity": self.similarity, "regularizer": self.regularizer}
+        parts = {name: getattr(self, name) for name in ("optimizer", "similarity", "regularizer", "supervised")}
         return {
             **{name: keras.saving.serialize_keras_object(part) for name, part in parts.items()},
             "weight": self.weight,
+            "supervised_weight": self.supervised_weight,
             "jit_compile": self.jit_compile,
         }
 

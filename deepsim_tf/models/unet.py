@@ -53,7 +53,27 @@ def build_unet(images, *, backbone, features, batch_norm=True, dropout=True):
     return paper_unet(padded, features, batch_norm=batch_norm, dropout=dropout)
 
 
-def paper_unet(images, features, *, batch_norm=True, dropout=True, name="unet"):
+def build_autoencoder(images, *, backbone, features, batch_norm=True, dropout=True):
+    """As `build_unet`, without the connections that pass the bottleneck by."""
+    padded = EdgePad(padding_multiple(features), name="unet_pad")(images)
+    if backbone == "paper":
+        return paper_unet(padded, features, batch_norm=batch_norm, dropout=dropout, skips=False)
+    # VoxelMorph's encoder, down to its last pooling, and a decoder of the same widths.
+    unet = vxm.networks.Unet(input_model=keras.Model(images, padded), nb_features=voxelmorph_features(features))
+    x, ndim, deepest = unet.get_layer(f"unet_enc_pooling_{len(features) - 1}").output, len(images.shape) - 2, len(features) - 1
+
+    def convolve(x, width, layer_name):
+        x = getattr(kl, f"Conv{ndim}D")(width, 3, padding="same", kernel_initializer="he_normal", name=f"unet_{layer_name}")(x)
+        return kl.LeakyReLU(0.2, name=f"unet_{layer_name}_activation")(x)
+
+    for level in range(deepest, -1, -1):
+        x = LinearUpSampling(name=f"unet_ae_upsample_{level}")(convolve(x, features[level], f"ae_dec_conv_{level}"))
+    for conv in range(2):
+        x = convolve(x, features[0], f"ae_final_conv_{conv}")
+    return x
+
+
+def paper_unet(images, features, *, batch_norm=True, dropout=True, skips=True, name="unet"):
     """The authors' strided U-Net (Czolbe et al. 2023, figure 1), without the last, task-specific convolution.
 
     Encoder stage: batch norm - Conv 4 stride 2 - LeakyReLU - Conv 3 - LeakyReLU - channel dropout. Decoder stage:
@@ -73,9 +93,9 @@ def paper_unet(images, features, *, batch_norm=True, dropout=True, name="unet"):
     def drop(x, layer_name):
         return getattr(kl, f"SpatialDropout{ndim}D")(0.5, name=f"{name}_{layer_name}_dropout")(x) if dropout else x
 
-    x, skips = images, []
+    x, passed = images, []
     for level, width in enumerate(features, start=1):
-        skips.append(x)
+        passed.append(x)
         if batch_norm:
             x = kl.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True, name=f"{name}_enc_norm_{level}")(x)
         x = convolve(x, width, f"enc_conv_{level}_0", kernel=4, strides=2)
@@ -86,7 +106,8 @@ def paper_unet(images, features, *, batch_norm=True, dropout=True, name="unet"):
         x = convolve(x, width, f"dec_conv_{level}_1")
         x = drop(x, f"dec_{level}")
         x = LinearUpSampling(name=f"{name}_dec_upsample_{level}")(x)
-        x = kl.concatenate([x, skips.pop()], name=f"{name}_dec_concat_{level}")
+        if skips:
+            x = kl.concatenate([x, passed.pop()], name=f"{name}_dec_concat_{level}")
     for conv in range(2):
         x = convolve(x, x.shape[-1], f"dec_final_conv_{conv}")
     return x

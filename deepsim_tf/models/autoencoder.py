@@ -1,0 +1,70 @@
+"""The unsupervised task: an autoencoder, whose encoder becomes a similarity that needs no labels (DeepSim_ae)."""
+
+import keras
+from keras import layers as kl
+
+from deepsim_tf import checks
+from deepsim_tf.layers import CropLike
+from deepsim_tf.models.checked import Checked, dtype_policy
+from deepsim_tf.models.unet import build_autoencoder, resolve_features
+
+
+@keras.saving.register_keras_serializable("deepsim_tf")
+class Autoencoder(Checked, keras.Model):
+    """A U-Net without skip connections that reproduces its input; make one with `autoencoder`."""
+
+    def __init__(self, shape, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True, policy=None, **kwargs):
+        shape = checks.image_shape(shape)
+        features = resolve_features(backbone, features, len(shape))
+        policy = policy or keras.config.dtype_policy().name
+        with dtype_policy(policy):
+            images = keras.Input((*shape, 1), name="images")
+            x = build_autoencoder(images, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout)
+            x = getattr(kl, f"Conv{len(shape)}D")(1, 1, name="reconstruction_conv")(x)
+            x = CropLike(name="unpad")([x, images])
+            super().__init__(images, kl.Activation("sigmoid", dtype="float32", name="reconstruction")(x), **kwargs)
+        self.shape, self.backbone, self.features = shape, backbone, features
+        self.batch_norm, self.dropout, self.policy = batch_norm, dropout, policy
+
+    def get_config(self):
+        """The arguments of the constructor, with the precision that the layers were made in."""
+        names = ("name", "shape", "backbone", "features", "batch_norm", "dropout", "policy")
+        return {**{name: getattr(self, name) for name in names}, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Build the network anew from `get_config`."""
+        trainable = config.pop("trainable", True)
+        model = cls(**config)
+        model.trainable = trainable
+        return model
+
+    def train_step(self, data):
+        """One update, after a check that the images are finite."""
+        return super().train_step(self._checked(data))
+
+    def test_step(self, data):
+        """One validation step, after the same check."""
+        return super().test_step(self._checked(data))
+
+    def _checked(self, data):
+        images, target, weight = keras.utils.unpack_x_y_sample_weight(data)
+        checks.float_images("An autoencoder", images=images)
+        (images,) = checks.finite_in_graph("An autoencoder", images=images)
+        return keras.utils.pack_x_y_sample_weight(images, target, weight)
+
+
+def autoencoder(shape, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True):
+    """An autoencoder on the U-Net that `registration_model` uses, without its skip connections, with a sigmoid at the end.
+
+    Args:
+        shape: spatial shape of the images, 2-D or 3-D, any size (padded inside to what the network needs).
+        backbone, features, batch_norm, dropout: see `segmentation_model`.
+
+    Returns:
+        A `keras.Model` from images (batch, *shape, 1) to images of the same shape in (0, 1). Compile it with `loss="mse"`, and
+        train it on `ds.data.autoencoder_dataset`. Intensities above 1 (brains under x / 128) cannot be reached; they pull towards 1.
+
+    Reference: Czolbe et al. 2023, section "DeepSim_ae".
+    """
+    return Autoencoder(shape, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout)
