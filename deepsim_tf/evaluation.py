@@ -10,8 +10,7 @@ import tqdm
 from deepsim_tf import checks, metrics
 from deepsim_tf.data.grids import fit_image, flow_on_images
 from deepsim_tf.data.image_set import ImageSet
-from deepsim_tf.data.intensity import apply_intensity
-from deepsim_tf.data.volumes import read_volume
+from deepsim_tf.data.sources import read_image
 from deepsim_tf.layers import warp
 from deepsim_tf.models.feature_extractor import load_model
 
@@ -74,9 +73,10 @@ def evaluate(model, images, *, verbose=1):
         verbose: 1 shows a progress bar.
 
     Returns:
-        pandas.DataFrame, one row a pair: moving, fixed (names), dice (mean over the classes present), dice_<class>, hd95
-        (mean over the foreground classes, in mm), folds (fraction of voxels), sd_log_jacobian, seconds (of the prediction). Without labels,
-        the columns dice and hd95 are NaN.
+        pandas.DataFrame, one row a pair: moving, fixed (names), dice (mean over the classes present), dice_<class>, accuracy (fraction
+        of voxels with equal labels), hd95 and assd (means over the foreground classes, in mm), folds (fraction of voxels),
+        sd_log_jacobian, ndv (non-diffeomorphic volume, in percent), seconds (of the prediction). Without labels, what compares
+        them is NaN.
     """
     model = None if model is None else _registration_model(model)
     rows = []
@@ -99,8 +99,7 @@ def evaluate(model, images, *, verbose=1):
                 "moving": images.names[i],
                 "fixed": "atlas" if j is None else images.names[j],
                 **_overlap(images, flow, moving_labels, fixed_labels),
-                "folds": metrics.folding_fraction(flow),
-                "sd_log_jacobian": metrics.sd_log_jacobian(flow),
+                **_deformation(flow),
                 "seconds": seconds,
             }
         )
@@ -133,14 +132,29 @@ def _registration_model(model):
 
 def _overlap(images, flow, moving_labels, fixed_labels):
     if moving_labels is None:
-        return {"dice": np.nan, "hd95": np.nan}
+        return {"dice": np.nan, "accuracy": np.nan, "hd95": np.nan, "assd": np.nan}
     warped_labels = warp_labels(moving_labels, flow)
     dice = metrics.dice(fixed_labels, warped_labels, images.classes)
-    distances = metrics.hausdorff95(fixed_labels, warped_labels, images.classes, spacing=images.spacing)
+    distances = metrics.surface_distances(fixed_labels, warped_labels, images.classes, spacing=images.spacing, background=False)
     return {
         "dice": float(np.nanmean(dice)),
         **{f"dice_{c}": float(value) for c, value in enumerate(dice)},
-        "hd95": float(np.nanmean(distances[1:])) if np.isfinite(distances[1:]).any() else np.nan,
+        "accuracy": float(metrics.voxel_accuracy(fixed_labels, warped_labels)),
+        "hd95": _mean_of_foreground(distances["hausdorff95"]),
+        "assd": _mean_of_foreground(distances["surface_distance"]),
+    }
+
+
+def _mean_of_foreground(values):
+    return float(np.nanmean(values[1:])) if np.isfinite(values[1:]).any() else np.nan
+
+
+def _deformation(flow):
+    determinant = metrics.jacobian_determinant(flow)
+    return {
+        "folds": metrics.folding_fraction(flow, determinant=determinant),
+        "sd_log_jacobian": metrics.sd_log_jacobian(flow, determinant=determinant),
+        "ndv": metrics.non_diffeomorphic_volume(flow),
     }
 
 
@@ -148,7 +162,7 @@ def _as_image(model, name, image):
     if isinstance(image, (str, os.PathLike)):
         if model.intensity is None:
             raise ValueError(f"The model carries no intensity rule for files. Pass {name} as a float array scaled as the training images were.")
-        image = apply_intensity(read_volume(image), model.intensity)
+        image = read_image(image, model.intensity)
     image = np.asarray(image)
     checks.float_images("register", **{name: image})
     checks.finite_array("register", **{name: image})

@@ -41,7 +41,8 @@ def test_no_model_measures_identity(images):
 
 def test_a_model_of_zero_flow_scores_as_identity_in_a_row_a_pair(images):
     table = ds.evaluate(constant((32, 32), (0, 0)), images, verbose=0)
-    columns = ["moving", "fixed", "dice", "dice_0", "dice_1", "dice_2", "hd95", "folds", "sd_log_jacobian", "seconds"]
+    columns = ["moving", "fixed", "dice", "dice_0", "dice_1", "dice_2", "accuracy", "hd95", "assd"]
+    columns += ["folds", "sd_log_jacobian", "ndv", "seconds"]
     assert list(table.columns) == columns
     assert table[["moving", "fixed"]].to_numpy().tolist() == [["0000/moving", "0000/fixed"], ["0001/moving", "0001/fixed"]]
     assert (table["seconds"] > 0).all()

@@ -7,7 +7,8 @@ from deepsim_tf import recipes
 VERBOSE = click.option("--verbose", type=click.IntRange(0, 2), default=1, help="0 silent, 1 progress bars, 2 a line an epoch.")
 DATASET = click.option("--dataset", required=True, help=f"One of: {', '.join(recipes.DATASETS)}.")
 DATA = click.option("--data", metavar="PATH", help="Folder of the dataset, or the CSV file of --dataset csv; not needed for synthetic ones.")
-PRESET = click.option("--preset", default="cpu", show_default=True, help="cpu: two cores, at most 30 minutes. paper: the published settings.")
+PRESETS = "cpu: two cores, at most 30 minutes. gpu: full resolution, some hours. paper: the published settings."
+PRESET = click.option("--preset", default="cpu", show_default=True, help=PRESETS)
 CHANGES = [
     click.option("--backbone", help="voxelmorph or paper, instead of the preset's."),
     click.option("--downsample", type=int, help="Train on images averaged over blocks of this side, instead of the preset's."),

@@ -49,14 +49,18 @@ def brain_mri(root, split, *, cache="auto", problems=None):
     classes = max(CLASSES, int(whole_labels(read_volume(atlas.labels), atlas.labels).max()) + 1)
     reading = Reading(intensity=INTENSITY, classes=classes, shape=header.shape)
 
-    sources = []
-    for subject in _subjects(root / "metadata.csv", split, found):
+    subjects = _subjects(root / "metadata.csv", split, found)
+    if not subjects:
+        found.report(problems)
+        raise NoImages(f"{root / 'metadata.csv'} has no {split} subjects. Expected rows with SPLIT {split}.")
+    sources, loaded = [], None
+    for subject in subjects:
         source = Source(subject, *(root / "data" / subject / name for name in (IMAGE, LABELS)))
         with found.caught():
             _check_subject(source, atlas, header, root)
             sources.append(source)
-    if not sources and not found:
-        raise NoImages(f"{root / 'metadata.csv'} has no {split} subjects. Expected rows with SPLIT {split}.")
+    with found.caught():
+        loaded = reading.load(atlas)
     found.report(problems)
     return image_set(
         sources,
@@ -64,8 +68,8 @@ def brain_mri(root, split, *, cache="auto", problems=None):
         name="Brain-MRI",
         split=split,
         spacing=header.spacing,
-        pairs=to_atlas(len(sources)),
-        atlas=reading.load(atlas),
+        pairs=to_atlas(len(sources) if loaded else 0),
+        atlas=loaded,
         cache=cache,
     )
 

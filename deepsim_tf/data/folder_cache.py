@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +28,15 @@ class FolderCache:
     def fetch(self, name, files, load):
         """`(image, labels or None)` from the cache, or from `load()`, whose result is kept."""
         entry = self._entry(name, files)
-        # An entry that cannot be read (a disk error, another process removing it) is made again.
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(entry, allow_pickle=False) as stored:
-            if stored.files in (["image"], ["image", "labels"]):
-                return stored["image"], stored["labels"].astype(np.int32) if "labels" in stored.files else None
+        # An entry that cannot be read, for whatever reason (absent, damaged, removed by another process), is made again.
+        with contextlib.suppress(Exception), np.load(entry, allow_pickle=False) as stored:
+            image, labels = stored["image"], stored["labels"]
+            return image, labels.astype(np.int32) if labels.size else None
         image, labels = load()
-        arrays = {"image": image}
-        if labels is not None:
-            arrays["labels"] = labels.astype(np.min_scalar_type(int(labels.max())))  # mostly bytes: a quarter of the disk
+        # Labels as bytes, mostly: a quarter of the disk. No labels are an empty array: a damaged list of names does not lose them.
+        stored = np.empty(0, np.uint8) if labels is None else labels.astype(np.min_scalar_type(int(labels.max())))
         with written_aside(entry) as aside:
-            np.savez(aside, **arrays)
+            np.savez(aside, image=image, labels=stored)
         for other in self.folder.glob(f"{entry.name.rpartition('-')[0]}-*.npz"):
             if other != entry:
                 other.unlink(missing_ok=True)

@@ -13,13 +13,11 @@ from deepsim_tf.data.own_table import read_label_map, read_rows
 from deepsim_tf.data.pairing import SPLITS, neighbours, subjects, to_atlas
 from deepsim_tf.data.problems import Problems
 from deepsim_tf.data.sources import Reading, Source, check_grids, image_set
-from deepsim_tf.data.validation import whole_labels
+from deepsim_tf.data.validation import check_not_empty, whole_labels
 from deepsim_tf.data.volumes import read_volume
 
 
-def from_csv(
-    path, split=None, *, intensity="minmax", shape=None, fit=None, classes=None, label_map=None, slices=False, cache="auto", problems=None
-):
+def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, classes=None, label_map=None, slices=False, cache="auto", problems=None):
     """Images listed in a CSV file: NIfTI, MGZ, TIFF (several pages are a volume), PNG, npy, npz; 2-D or 3-D.
 
     The file has the columns moving, fixed, and optionally moving_labels, fixed_labels, split: its rows are the pairs; where all
@@ -64,6 +62,9 @@ def from_csv(
     if split is not None and rows and all(row.split is None for row in rows):
         raise ValueError(f"{path} has no column split. Add it, with train, val or test in each row, to use split={split!r}.")
     headers = _headers(rows, shape, fit, slices, found)
+    for _, labels in headers if slices else ():  # a slice may be empty, a whole stack is a mistake
+        with found.caught():
+            check_not_empty(read_volume(labels, kind="labels"), labels) if labels else None
     if classes is None and any(labels for _, labels in headers):
         classes = _count_classes(headers, label_map, found)
     chosen = [row for row in rows if (split is None or row.split == split) and all(image in headers for image in row.images)]
@@ -78,13 +79,16 @@ def from_csv(
     shape = shape or _common_shape([_plane(other.shape, slices) for other in headers.values()], fit)
     stretched = np.divide(own_shape, shape) if fit == "resample" else 1
     reading = Reading(intensity=intensity, classes=classes, shape=shape, fit=fit, label_map=label_map)
-    fixed = {row.images[-1] for row in rows}
-    if not slices and len(rows[0].images) == 2 and len(fixed) == 1 and not fixed & {row.images[0] for row in rows}:
-        atlas, images = Source("atlas", *fixed.pop()), [row.images[:1] for row in chosen]
+    fixed, atlas = {row.images[-1] for row in rows}, None
+    if not slices and len(rows[0].images) == 2 and len(fixed) == 1 and fixed <= set(headers) and not fixed & {row.images[0] for row in rows}:
+        images = [row.images[:1] for row in chosen]
         sources, _ = _expanded(images, headers, False, path.parent)
-        pairs = to_atlas(len(sources))
+        with found.caught():
+            atlas = reading.load(Source("atlas", *fixed.pop()))
+        found.report(problems)
+        pairs = to_atlas(len(sources) if atlas else 0)
     else:
-        atlas, images = None, [row.images for row in chosen]
+        images = [row.images for row in chosen]
         sources, numbers = _expanded(images, headers, slices, path.parent)
         pairs = _pairs(images, numbers, split or "train", slices, len(sources))
     return image_set(
@@ -94,7 +98,7 @@ def from_csv(
         split=split or "all",
         spacing=np.multiply(header.spacing[-len(shape) :], stretched),
         pairs=pairs,
-        atlas=None if atlas is None else reading.load(atlas),
+        atlas=atlas,
         cache=cache,
     )
 

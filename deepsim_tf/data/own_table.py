@@ -32,8 +32,9 @@ def read_rows(path, found):
     """
     path = Path(path)
     table = _read(path, EXPECTED)
+    absent = [column for column in COLUMNS if column not in table]
     for column in table.columns:
-        near = difflib.get_close_matches(str(column).strip().lower(), COLUMNS, n=1, cutoff=0.75)
+        near = difflib.get_close_matches(str(column).strip().lower(), absent, n=1, cutoff=0.8)
         if column not in COLUMNS and near:
             raise ValueError(f"{path} has a column {column!r}. Did you mean {near[0]!r}? {EXPECTED}.")
     kinds = [kind for kind in KINDS if set(kind) <= set(table.columns)]
@@ -83,7 +84,7 @@ def read_label_map(label_map):
             raise ValueError(f"{where} has the columns {', '.join(map(str, table.columns))}. Expected label and class.")
         pairs = list(zip(table["label"], table["class"]))
     try:
-        numbers = tuple((int(label), int(target)) for label, target in pairs)
+        numbers = tuple((int(str(label)), int(str(target))) for label, target in pairs)  # int(1.5) would be 1
     except (ValueError, TypeError):
         raise ValueError(f"{where}: expected whole numbers as label and class. Received: {pairs}.") from None
     if not numbers or min(min(pair) for pair in numbers) < 0 or len({label for label, _ in numbers}) < len(numbers):

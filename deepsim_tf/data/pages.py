@@ -7,7 +7,7 @@ nothing when such a file is cut short.
 import struct
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 # Pillow's single-channel modes: bits, bytes, palette indices (label images), 16- and 32-bit integers, floats.
 GREY_MODES = ("1", "L", "P", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
@@ -21,7 +21,7 @@ class UnsuitableError(ValueError):
 def read_pages(path, page=None):
     """All pages (rows, columns) or (pages, rows, columns), or one page of several, as they are in the file."""
     _check_complete(path)
-    with Image.open(path) as file:
+    with _open(path) as file:
         _check_mode(file, path)
         count = getattr(file, "n_frames", 1)
         if page is not None and page >= count:
@@ -39,11 +39,23 @@ def read_pages(path, page=None):
 def pages_header(path):
     """(shape, dtype) of what `read_pages` returns, from the header alone."""
     _check_complete(path)
-    with Image.open(path) as file:
+    with _open(path) as file:
         _check_mode(file, path)
         count = getattr(file, "n_frames", 1)
         shape = (file.height, file.width) if count == 1 else (count, file.height, file.width)
         return shape, _dtype(file)
+
+
+def _open(path):
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        if path.read_bytes()[:2] not in (b"II", b"MM"):
+            raise
+        kinds = "8 or 16 bits, or 32-bit floats"
+        raise UnsuitableError(
+            f"Cannot read {path}: a TIFF of a kind that Pillow does not know, such as 64-bit floats. Save it with {kinds}."
+        ) from None
 
 
 def _array(file):

@@ -7,6 +7,7 @@ from deepsim_tf.data.pairing import SPLITS, neighbours
 from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, image_set
 from deepsim_tf.data.validation import whole_labels
+from deepsim_tf.data.validation import check_not_empty
 from deepsim_tf.data.volumes import read_header, read_volume
 
 # split: (stack, first slice, slice after the last; None: to the end)
@@ -59,6 +60,7 @@ def platelet_em(root, split, *, merge=True, cache="auto", problems=None):
             raise ValueError(f"{image_file} has {count} slices, its labels {label_file} {label_count}. Expected a label slice for each image slice.")
         if shape != label_shape:
             raise ValueError(f"{image_file} has slices of {shape}, its labels {label_file} of {label_shape}. Expected one shape for both.")
+        check_not_empty(read_volume(label_file), label_file)  # a slice may be empty, a whole stack is a mistake
         if image.dtype.kind != "u":
             raise ValueError(f"{image_file} holds {image.dtype} values. Expected 8 or 16 bits without sign: x / 2^bits is the intensity rule.")
     numbers = list(range(first, min(count, label_count, count if end is None else end)))

@@ -51,7 +51,7 @@ class Reading:
 
     def load(self, source):
         """`(image (*shape, 1) float32, labels (*shape) int32 or None)` of a Source."""
-        image = self._image(source)
+        image = read_image(source.image, self.intensity, page=source.page)
         labels = None if source.labels is None else self._labels(source)
         if labels is not None and labels.shape != image.shape:
             raise ValueError(f"{source.image} has shape {image.shape}, its labels {source.labels} {labels.shape}. Expected one shape for both.")
@@ -66,18 +66,6 @@ class Reading:
             raise ValueError(f"{where} has shape {image.shape[:-1]}. Expected {tuple(self.shape)}, as the first image has.")
         return image, None if labels is None else np.ascontiguousarray(labels, np.int32)
 
-    def _image(self, source):
-        raw, where = read_volume(source.image, page=source.page), _place(source.image, source.page)
-        if raw.dtype.kind not in "uifb":
-            raise ValueError(f"{where}: expected real intensities. Received: {raw.dtype}.")
-        check_finite(raw, where)
-        check_contrast(raw, where)
-        check_bits(raw, parse_rule(self.intensity), where)
-        try:
-            return apply_intensity(raw, self.intensity)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}. Choose another rule, such as minmax, or leave it out.") from None
-
     def _labels(self, source):
         where = _place(source.labels, source.page)
         labels = whole_labels(read_volume(source.labels, page=source.page, kind="labels"), where)
@@ -89,8 +77,23 @@ class Reading:
             labels = np.minimum(labels, self.highest)
         if labels.max() >= self.classes:
             raise ValueError(f"{where}: expected labels from 0 to {self.classes - 1} ({self.classes} classes). Received: up to {labels.max()}.")
-        check_not_empty(labels, where)
+        if source.page is None:  # a slice may lie beside the object; a file of its own without any label is a mistake
+            check_not_empty(labels, where)
         return labels
+
+
+def read_image(path, rule, *, page=None):
+    """The intensities (*spatial) of an image file under a rule, float32, after the checks of a dataset's image."""
+    raw, where = read_volume(path, page=page), _place(path, page)
+    if raw.dtype.kind not in "uifb":
+        raise ValueError(f"{where}: expected real intensities. Received: {raw.dtype}.")
+    check_finite(raw, where)
+    check_contrast(raw, where)
+    check_bits(raw, parse_rule(rule), where)
+    try:
+        return apply_intensity(raw, rule)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}. Choose another rule, such as minmax, or leave it out.") from None
 
 
 def image_set(sources, reading, **arguments):

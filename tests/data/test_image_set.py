@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 from skimage.transform import downscale_local_mean
@@ -106,3 +108,77 @@ def test_cached_arrays_cannot_be_changed_by_accident():
     data.stack()
     with pytest.raises(ValueError, match="read-only"):
         data[0][0][0] = 5
+
+
+def test_check_collects_all_problems_or_raises_the_first():
+    images = np.stack([np.full((7, 9, 1), np.nan)] * 2)
+    problems = ["something known"]
+    image_set(images).check(problems=problems)
+    assert problems[0] == "something known" and [problem[:12] for problem in problems[1:]] == ["toy, image a", "toy, image b"]
+    image_set(images).check(problems=problems)  # nothing twice
+    assert len(problems) == 3
+    with pytest.raises(ValueError, match=r"toy, image a: expected finite .* \(1 more problems in toy: `deepsim check` lists them.\)"):
+        image_set(images, cache=None).check()
+
+
+def test_check_of_a_set_that_caches_loads_it():
+    images, calls = random_images()[0], []
+    data = image_set(images)
+    data._load = lambda i: calls.append(i) or (images[i], None)
+    data.check()
+    assert sorted(calls) == [0, 1]
+    np.testing.assert_array_equal(data.stack()[0], images.astype(np.float32))
+    assert len(calls) == 2
+
+
+def test_images_are_read_in_parallel(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    images, barrier = random_images()[0], threading.Barrier(2, timeout=20)
+
+    def load(i):
+        barrier.wait()  # until the other one is being read too
+        return images[i], None
+
+    data = image_set(images, cache=None)
+    data._load = load
+    data.check()
+
+
+def test_an_error_of_another_kind_is_not_collected():
+    data = image_set(random_images()[0], cache=None)
+    data._load = lambda i: 1 / 0
+    with pytest.raises(ZeroDivisionError, match="division by zero"):
+        data.check(problems=[])
+
+
+def test_labels_of_some_images_are_refused():
+    images, labels = random_images()
+    with pytest.raises(ValueError, match="toy: a has labels, b is different. Label all or none"):
+        image_set(images, [labels[0], None]).stack()
+
+
+def test_files_are_those_that_are_read():
+    images = random_images()[0]
+    assert image_set(images).files(0) == []
+    assert image_set(images, files=lambda i: (f"{i}.png", f"l{i}.png")).files(1) == ["1.png", "l1.png"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spacing": (1, 1, 1)}, r"toy: expected one spacing per axis of shape \(7, 9\). Received: spacing=\(1.0, 1.0, 1.0\)"),
+        ({"pairs": [(0, 2)]}, r"toy: pair \(0, 2\) is outside the 2 images"),
+        ({"cache": "a folder"}, 'toy: cache must be "memory", "auto", None, or a folder .for images from files.. Received: cache=.a folder.'),
+        ({"cache": 3, "files": lambda i: []}, "Received: cache=3"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        image_set(random_images()[0], **changes)
+
+
+@pytest.mark.parametrize(
+    ("fit", "factor", "expected"), [(None, 2, None), ("pad", 2, "pad:2"), ("pad:2", 2, "pad:4"), ("resample", 2, "resample"), ("pad", 1, "pad:1")]
+)
+def test_a_coarser_set_says_how_files_come_to_its_grid(fit, factor, expected):
+    assert image_set(random_images()[0], fit=fit).downsampled(factor).fit == expected

@@ -54,7 +54,9 @@ def test_the_files_own_slope_is_applied(tmp_path, suffix):
     np.testing.assert_array_equal(found, VOLUME * np.float32(0.5) - 10)
 
 
-@pytest.mark.parametrize(("stored", "shape"), [((5, 6, 7, 1), (5, 6, 7)), ((5, 6, 1), (5, 6)), ((5, 6, 1, 1), (5, 6)), ((5, 6), (5, 6)), ((1, 6, 7), (1, 6, 7))])
+@pytest.mark.parametrize(
+    ("stored", "shape"), [((5, 6, 7, 1), (5, 6, 7)), ((5, 6, 1), (5, 6)), ((5, 6, 1, 1), (5, 6)), ((5, 6), (5, 6)), ((1, 6, 7), (1, 6, 7))]
+)
 def test_trailing_axes_of_one_are_dropped(tmp_path, stored, shape):
     array = noise(stored)
     path = write_nifti(tmp_path / "a.nii.gz", array, spacing=(1, 2, 3))
@@ -89,6 +91,14 @@ def test_signed_unsigned_and_both_byte_orders_of_tiff_are_told_apart(tmp_path, d
     (tmp_path / "a.tif").write_bytes(tiff(dtype[0], array.itemsize * 8, sample_format, array.tobytes()))
     np.testing.assert_array_equal(read_volume(tmp_path / "a.tif"), array)
     assert read_header(tmp_path / "a.tif").dtype.kind == array.dtype.kind
+
+
+@pytest.mark.parametrize("dtype", ["<f8", "<f2", ">u4"])
+def test_a_tiff_that_pillow_does_not_know_is_not_called_damaged(tmp_path, dtype):
+    array = np.array([[0, 1, 2, 3]], dtype)
+    (tmp_path / "a.tif").write_bytes(tiff(dtype[0], array.itemsize * 8, {"f": 3, "u": 1}[dtype[1]], array.tobytes()))
+    with pytest.raises(ValueError, match="Cannot read .*a.tif: a TIFF of a kind that Pillow does not know.* Save it with 8 or 16 bits"):
+        read_volume(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "bool"])
