@@ -1,35 +1,63 @@
-"""The report of a run: one self-contained HTML file with the summary table, the figures and the recipe."""
+"""The report of a run: one self-contained HTML file with the tables, pairs to fade between, the figures and the recipe."""
 
 import base64
+import io
 import json
 import math
+import numbers
 import os
+import re
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
 
 TEMPLATES = Path(__file__).with_name("templates")
-HEADINGS = {"method": "Method", "pairs": "Pairs", "dice": "Dice", "folds": "Folds (%)", "hd95": "HD95 (mm)", "sd_log_jacobian": "SD log|J|"}
-HEADINGS["seconds_per_step"] = "s / step"
+HEADINGS = {
+    "method": "Method",
+    "pairs": "Pairs",
+    "dice": "Dice",
+    "folds": "Folds (%)",
+    "hd95": "HD95 (mm)",
+    "assd": "ASSD (mm)",
+    "tre": "TRE (mm)",
+    "ndv": "NDV (%)",
+    "sd_log_jacobian": "SD log|J|",
+    "seconds_per_step": "s / step",
+    "seconds": "s / pair",
+    "weight": "λ",
+    "cohens_d": "Cohen's d",
+    "p": "p",
+    "p_holm": "p (Holm)",
+}
+PERCENT = {"folds": 100, "ndv": 1}  # columns in percent, and what makes them so: folds are a fraction, NDV is a percentage already
+MAX_CLASSES = 8  # Dice columns of a table; more go into one of their own, collapsed, a row a class
+SLICES = (5, 3, 3)  # of a volume, along each of its axes
+MAX_SIDE = 512  # pixels of an embedded image; larger ones are reduced
 
 
-def write_report(path, *, title, summary, figures, config, notes=()):
+def write_report(path, *, title, summary, figures, config, notes=(), tables=None, pairs=()):
     """Writes a report that opens anywhere: styles, script and pictures are inside the file.
 
     Args:
         path: the HTML file to write; an existing one is replaced in one step.
         title: heading of the page, plain text.
-        summary: summary.csv as a DataFrame, one row per method: method, pairs, dice, dice_<class>, folds (fraction, 0 to 1),
-            sd_log_jacobian, seconds_per_step. Every column is shown; the highest value of each Dice column is bold.
+        summary: summary.csv as a DataFrame, one row per method: method, pairs, dice, dice_<class>, folds (fraction, 0 to 1), ndv (percent),
+            sd_log_jacobian, seconds_per_step. Every column is shown; the highest value of each Dice column is bold. Columns <name>_low and
+            <name>_high, a 95 % interval of the mean, are shown in the column <name>; more than 8 dice_<class> in a collapsed table.
         figures: dict from caption to a PNG file.
         config: the resolved recipe, anything `json.dumps` takes (other objects are written as text).
         notes: sentences under the heading, plain text.
+        tables: dict from caption to a DataFrame, or None: shown after the summary by the same rules.
+        pairs: examples to fade from moving over warped to fixed, each {"name": ..., "moving": image, "warped": {method: image}, "fixed": image}.
+            Images are (h, w) or (d, h, w), with or without a last axis of 1; of a volume, slices along each axis are shown.
 
     Returns:
         The path written.
 
     Raises:
-        ValueError: if the summary lacks a column, or a figure is not a PNG file.
+        ValueError: if the summary lacks a column, a figure is not a PNG file, or the images of a pair differ in shape.
     """
     for name in ("method", "dice"):
         if name not in summary:
@@ -40,8 +68,8 @@ def write_report(path, *, title, summary, figures, config, notes=()):
     page = environment.get_template("report.html.j2").render(
         title=title,
         notes=notes,
-        headings=[_heading(name) for name in summary],
-        rows=[[_cell(name, value, summary[name]) for name, value in row.items()] for row in summary.to_dict("records")],
+        tables=[part for caption, table in {"Summary": summary, **(tables or {})}.items() for part in _tables(caption, table)],
+        pairs=[{"name": pair["name"], "slices": _slices(pair)} for pair in map(_checked, pairs)],
         figures={caption: _data_uri(file) for caption, file in figures.items()},
         config=json.dumps(config, indent=2, default=str, ensure_ascii=False),
     )
@@ -53,26 +81,123 @@ def write_report(path, *, title, summary, figures, config, notes=()):
     return path
 
 
+def _tables(caption, table):
+    """The table for the page; where it has many classes, these in a second one, whose rows are the classes."""
+    columns = {str(name): table[name].tolist() for name in table}
+    classes = [name for name in columns if re.fullmatch(r"dice_(?!low$|high$).+", name)]
+    if len(classes) <= MAX_CLASSES:
+        return [_table(caption, columns)]
+    of_class = {name: columns.pop(name) for name in classes}
+    first = next(iter(columns.values()))  # the methods
+    rows = [[_text(name[5:]), *(_cell("dice", value, _printed_maximum(values)) for value in values)] for name, values in of_class.items()]
+    folded = {"caption": f"{caption}: Dice of each class", "headings": ["Class", *first], "rows": rows, "folded": True, "intervals": False}
+    return [_table(caption, columns), folded]
+
+
+def _table(caption, columns):
+    ends = {end for name in columns for end in (f"{name}_low", f"{name}_high") if {f"{name}_low", f"{name}_high"} <= set(columns)}
+    cells = []
+    for name, values in columns.items():
+        if name not in ends:
+            best = _printed_maximum(values) if name == "dice" or name.startswith("dice_") else None
+            column = [_cell(name, value, best) for value in values]
+            if f"{name}_low" in ends:
+                for cell, low, high in zip(column, columns[f"{name}_low"], columns[f"{name}_high"]):
+                    low, high = (_cell(name, end, None)["text"] for end in (low, high))
+                    cell["interval"] = f"{low}–{high}" if "–" not in (low, high) else ""
+            cells.append(column)
+    headings = [_heading(name) for name in columns if name not in ends]
+    return {"caption": caption, "headings": headings, "rows": list(zip(*cells)), "folded": False, "intervals": bool(ends)}
+
+
 def _heading(name):
-    return HEADINGS.get(name) or (f"Dice {name[5:]}" if name.startswith("dice_") else str(name).replace("_", " "))
+    text = name.replace("_", " ")
+    return HEADINGS.get(name) or (f"Dice {text[5:]}" if name.startswith("dice_") else text[:1].upper() + text[1:])
 
 
-def _cell(name, value, column):
+def _printed_maximum(values):
+    """The highest value as it is printed: methods that tie in print are all bold."""
+    known = [value for value in values if isinstance(value, numbers.Real) and math.isfinite(value)]
+    return f"{max(known):.3f}" if known else None
+
+
+def _text(text):
+    return {"text": text, "sort": None, "best": False, "interval": ""}
+
+
+def _cell(name, value, best):
     """One table cell: its text, what it is sorted by (None: the text; "": no value, so last), and whether it is the best of its column."""
-    if isinstance(value, str):
-        return {"text": value, "sort": None, "best": False}
-    if value is None or not math.isfinite(value):
-        return {"text": "–", "sort": "", "best": False}
-    if name == "dice" or name.startswith("dice_"):
+    if isinstance(value, bool):
+        return _text("yes" if value else "no")
+    if value is None or (isinstance(value, numbers.Real) and not math.isfinite(value)):
+        return {**_text("–"), "sort": ""}
+    if not isinstance(value, numbers.Real):
+        return _text(str(value))
+    base = "p" if name.startswith("p_") else "dice" if name.startswith("dice_") else name
+    if base in PERCENT:
+        text = _small(PERCENT[base] * value)
+    elif base == "p":
+        text = _small(value)
+    elif base in ("dice", "sd_log_jacobian"):
         text = f"{value:.3f}"
-        return {"text": text, "sort": repr(float(value)), "best": text == f"{column.max():.3f}"}
-    if name == "folds":
-        text = f"{100 * value:.3f}" if value == 0 or value >= 5e-6 else "< 0.001"
-    elif name == "sd_log_jacobian":
-        text = f"{value:.3f}"
+    elif base == "mean_difference":
+        text = f"{value:+.4f}"
+    elif base in ("weight", "sigma"):
+        text = f"{value:.3g}"  # chosen, not measured: no trailing zeros
     else:
         text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
-    return {"text": text, "sort": repr(float(value)), "best": False}
+    return {"text": text.replace("-", "−"), "sort": repr(float(value)), "best": base == "dice" and text == best, "interval": ""}
+
+
+def _small(value):
+    return f"{value:.3f}" if value == 0 or value >= 5e-4 else "< 0.001"
+
+
+def _checked(pair):
+    """The pair with its images as arrays without the axis of 1, after a check that they share a grid."""
+    name = pair.get("name")
+    missing = [key for key in ("name", "moving", "warped", "fixed") if key not in pair]
+    if missing or not pair["warped"]:
+        received = ", ".join(map(str, pair)) + (" (of no method)" if "warped" in pair and not pair["warped"] else "")
+        raise ValueError(f"The pair {name!r} cannot be shown. Expected: name, moving, fixed, and warped images by method. Received: {received}.")
+    images = {"moving": pair["moving"], "fixed": pair["fixed"], **{("warped", method): image for method, image in pair["warped"].items()}}
+    images = {key: np.asarray(image, "float64") for key, image in images.items()}
+    images = {key: image[..., 0] if image.ndim > 2 and image.shape[-1] == 1 else image for key, image in images.items()}
+    shape = images["fixed"].shape
+    for key, image in images.items():
+        if image.ndim not in (2, 3) or image.shape != shape:
+            what = key if isinstance(key, str) else f"the image warped by {key[1]}"
+            expected = f"{shape if len(shape) in (2, 3) else '(h, w) or (d, h, w)'}, with or without a last axis of 1"
+            raise ValueError(f"Cannot show the pair {name!r}: {what} has another grid. Expected: {expected}. Received: {image.shape}.")
+    return {"name": str(name), **{key: images.pop(key) for key in ("moving", "fixed")}, "warped": {key[1]: image for key, image in images.items()}}
+
+
+def _slices(pair):
+    """The pictures of a pair, one set a slice: its text and data URIs of moving, warped (by method) and fixed."""
+    # One window for all, so that a difference in brightness between the images stays visible.
+    low, high = np.percentile(np.stack([pair["moving"], pair["fixed"]]), (0.5, 99.5))
+    shape = pair["fixed"].shape
+    cuts = {"": ()}
+    if len(shape) == 3:
+        places = [(axis, n * (k + 1) // (count + 1)) for axis, (n, count) in enumerate(zip(shape, SLICES)) for k in range(count)]
+        cuts = {f"axis {axis + 1}, slice {i + 1} of {shape[axis]}": (slice(None),) * axis + (i,) for axis, i in places}
+
+    def picture(image, cut):
+        grey = np.clip((image[cut] - low) / max(high - low, 1e-12) * 255, 0, 255).round().astype("uint8")
+        shown, file = Image.fromarray(grey), io.BytesIO()
+        shown.thumbnail((MAX_SIDE, MAX_SIDE))
+        shown.save(file, "png", optimize=True)
+        return _png_uri(file.getvalue())
+
+    return [
+        {
+            "text": text,
+            "moving": picture(pair["moving"], cut),
+            "warped": {method: picture(image, cut) for method, image in pair["warped"].items()},
+            "fixed": picture(pair["fixed"], cut),
+        }
+        for text, cut in cuts.items()
+    ]
 
 
 def _data_uri(file):
@@ -81,4 +206,8 @@ def _data_uri(file):
     if not data.startswith(b"\x89PNG"):
         found = "another kind of file" if data else "no file, or an empty one"
         raise ValueError(f"{file} cannot go into the report. Expected: a PNG. Received: {found}. Draw it with deepsim_tf.figures.")
+    return _png_uri(data)
+
+
+def _png_uri(data):
     return "data:image/png;base64," + base64.b64encode(data).decode("ascii")

@@ -6,8 +6,7 @@ from deepsim_tf.checks import known
 from deepsim_tf.data.pairing import SPLITS, neighbours
 from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, image_set
-from deepsim_tf.data.validation import whole_labels
-from deepsim_tf.data.validation import check_not_empty
+from deepsim_tf.data.validation import check_not_empty, whole_labels
 from deepsim_tf.data.volumes import read_header, read_volume
 
 # split: (stack, first slice, slice after the last; None: to the end)

@@ -15,6 +15,24 @@ STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.sp
 STYLE["pdf.fonttype"] = 42  # TrueType: journals refuse Type 3
 
 
+def looks(methods):
+    """Dict from method to its look as a line, "identity" (grey) first, each method once."""
+    methods = sorted(dict.fromkeys(methods), key=lambda method: method != "identity")  # stable: the others keep their order
+    found = {"identity": {"color": "0.35", "linestyle": (0, (6, 3)), "marker": "D", "markerfacecolor": "white"}} if "identity" in methods else {}
+    for n, method in enumerate(method for method in methods if method != "identity"):
+        # From the eighth on, colours and markers return, and the markers are hollow.
+        inside = COLOURS[n % 7] if n < 7 else "white"
+        found[method] = {"color": COLOURS[n % 7], "linestyle": LINES[n % 7], "marker": MARKERS[n % 7], "markerfacecolor": inside}
+    return found
+
+
+def legend(figure, handles, names, title=None, *, per_row=4, **arguments):
+    """A legend above the axes, in rows of about equal length, under the figure's title (a title of its own would lie on the legend)."""
+    rows = -(-len(names) // per_row)
+    arguments = {"loc": "outside upper center", "ncols": -(-len(names) // rows), "frameon": False, **arguments}
+    figure.legend(handles, names, title=title, title_fontsize=10, **arguments)
+
+
 def columns(table, names, what, file):
     """The table again, after a check that it has the named columns."""
     for name in names:

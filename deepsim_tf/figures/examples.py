@@ -2,11 +2,11 @@
 
 import numpy as np
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from deepsim_tf.figures.drawing import save
+from deepsim_tf.figures.panels import in_window, panel_axes, plane, points_of
 
 FIXED_LABELS = {"colors": "#00E5FF", "linestyles": "solid"}
 OTHER_LABELS = {"colors": "#FFB000", "linestyles": "dashed"}
@@ -62,12 +62,12 @@ def example_methods(
 
 
 def _draw_example_pair(images, flow, labels, differences, title):
-    images, window = _images(images)
+    images, window = in_window(images)
     shape = images["fixed"].shape
-    labels = {name: _plane(array, name, shape) for name, array in labels.items() if array is not None}
+    labels = {name: plane(array, name, shape) for name, array in labels.items() if array is not None}
     panels = [(name.capitalize(), lambda axis, name=name: axis.imshow(images[name], **window)) for name in images]
     if flow is not None:
-        points = _points(flow, "flow", shape)
+        points = points_of(flow, "flow", shape)
         panels.append(("Deformation", lambda axis: _grid(axis, points)))
     if differences:
         before, after = (np.abs(images[name] - images["fixed"]) for name in ("moving", "warped"))
@@ -82,7 +82,7 @@ def _draw_example_pair(images, flow, labels, differences, title):
             panels.append((f"Labels {when}", lambda axis, both=both: _overlay(axis, images["fixed"], window, *both)))
     rows = 1 if len(panels) <= 6 else 2
     columns = -(-len(panels) // rows)
-    figure, axes = _panels(rows, columns, shape, title)
+    figure, axes = panel_axes(rows, columns, shape, title)
     for axis, (name, draw) in zip(axes.flat, panels, strict=False):
         draw(axis)
         axis.set_title(name)
@@ -92,11 +92,11 @@ def _draw_example_pair(images, flow, labels, differences, title):
 
 
 def _draw_example_methods(images, flow, labels, dice, title):
-    images, window = _images(images)
+    images, window = in_window(images)
     shape = images["fixed"].shape
-    labels = {name: _plane(array, f"the labels of {name!r}", shape) for name, array in labels.items() if array is not None}
+    labels = {name: plane(array, f"the labels of {name!r}", shape) for name, array in labels.items() if array is not None}
     columns = ["fixed", "moving", *(name for name in images if name not in ("moving", "fixed"))]
-    figure, axes = _panels(2 if flow else 1, len(columns), shape, title)
+    figure, axes = panel_axes(2 if flow else 1, len(columns), shape, title)
     for name, axis in zip(columns, axes[0], strict=True):
         others = labels.get({"moving": "moving_labels", "fixed": None}.get(name, name))
         _overlay(axis, images[name], window, labels.get("fixed_labels"), others)
@@ -105,23 +105,13 @@ def _draw_example_methods(images, flow, labels, dice, title):
         axis.set_title(text if score is None else f"{text}\nDice {score:.3f}")
     for name, axis in zip(columns, axes[-1], strict=True) if flow else ():
         if name == "moving":
-            _grid(axis, _points(np.zeros((*shape, 2)), "flow", shape))
+            _grid(axis, points_of(np.zeros((*shape, 2)), "flow", shape))
         elif name in flow:
-            _grid(axis, _points(flow[name], f"the flow of {name!r}", shape))
+            _grid(axis, points_of(flow[name], f"the flow of {name!r}", shape))
     if labels:
         _legend(figure, ["fixed labels", "moving labels, warped by each method"])
     return figure
 
-
-def _panels(rows, columns, shape, title):
-    width = min(2.1, 13 / columns)
-    height = width * shape[0] / shape[1]
-    figure = Figure(figsize=(columns * width, rows * (height + 0.25) + (0.45 if title else 0.25)), layout="compressed")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    figure.suptitle(title, fontsize=10) if title else None
-    return figure, axes
 
 
 def _overlay(axis, image, window, *labels):
@@ -151,32 +141,3 @@ def _legend(figure, names):
     looks = (FIXED_LABELS, OTHER_LABELS)
     handles = [Line2D([], [], color=look["colors"], linestyle=look["linestyles"], path_effects=edge) for look in looks]
     figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, handlelength=3)
-
-
-def _images(images):
-    fixed = _plane(images["fixed"], "fixed")
-    images = {name: _plane(array, name, fixed.shape).astype(float) for name, array in images.items()}
-    # One window for all, so that a difference in brightness between the images stays visible.
-    low, high = np.percentile(np.stack([images["moving"], images["fixed"]]), (0.5, 99.5))
-    return images, {"cmap": "gray", "vmin": low, "vmax": high}
-
-
-def _plane(array, name, shape=None):
-    """(h, w[, 1]) or the middle slice of (d, h, w[, 1]) -> (h, w)."""
-    array = np.asarray(array)
-    plane = array[..., 0] if array.ndim > 2 and array.shape[-1] == 1 else array
-    plane = plane[plane.shape[0] // 2] if plane.ndim == 3 else plane
-    if plane.ndim != 2 or (shape and plane.shape != shape):
-        expected = f"{shape or '(h, w) or (d, h, w)'}, with or without a last axis of 1"
-        raise ValueError(f"{name} needs the grid of the fixed image. Expected: {expected}. Received: {array.shape}. Drop the batch axis.")
-    return plane
-
-
-def _points(flow, name, shape):
-    """(h, w, 2) or the in-plane part of the middle slice of (d, h, w, 3) -> p + flow(p), (h, w, 2)."""
-    flow = np.asarray(flow)
-    plane = flow[flow.shape[0] // 2, ..., 1:] if flow.ndim == 4 else flow
-    if plane.shape != (*shape, 2):
-        expected = f"{(*shape, 2)} or (d, {shape[0]}, {shape[1]}, 3)"
-        raise ValueError(f"{name} needs one displacement a pixel. Expected: {expected}. Received: {flow.shape}. Drop the batch axis.")
-    return np.moveaxis(np.indices(shape), 0, -1) + plane

@@ -9,6 +9,7 @@ from keras import ops
 
 from deepsim_tf import checks
 from deepsim_tf.layers import resize
+from deepsim_tf.losses.image_loss import at_least_float32
 from deepsim_tf.models.feature_extractor import FeatureExtractor, level_names
 
 
@@ -23,7 +24,7 @@ def cosine_map(features_fixed, features_warped, *, eps=1e-6, zero_mean=False):
     Returns:
         Tensor (batch, *spatial), in [-1, 1]; float32, or float64 where the features are.
     """
-    a, b = _at_least_float32(features_fixed), _at_least_float32(features_warped)
+    a, b = at_least_float32(features_fixed), at_least_float32(features_warped)
     checks.equal_shapes("cosine_map", features_fixed=a, features_warped=b)
     if zero_mean:
         a, b = (f - ops.mean(f, axis=-1, keepdims=True) for f in (a, b))
@@ -209,9 +210,3 @@ def _weights_on_grid(weights, shape):
     for _ in range(round(math.log2(weights.shape[1] / shape[1]))):
         weights = ops.average_pool(weights, 2, strides=2, padding="same")
     return weights[(slice(None), *(slice(n) for n in shape[1:]), 0)]
-
-
-def _at_least_float32(features):
-    """A tensor in float32 or float64: half precision has too few digits for norms and means over a volume."""
-    features = ops.convert_to_tensor(features)
-    return features if keras.backend.standardize_dtype(features.dtype) == "float64" else ops.cast(features, "float32")

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepsim_tf import checks
+from deepsim_tf.losses.image_loss import ImageLoss, at_least_float32
 
 
 def local_ncc(fixed, warped, *, window=9, eps=1e-5):
@@ -19,15 +20,23 @@ def local_ncc(fixed, warped, *, window=9, eps=1e-5):
 
     Args:
         fixed, warped: tensors (batch, *spatial, channels), compared channel by channel.
-        window: side of the window in voxels, odd.
+        window: side of the window in voxels, odd. A larger window tolerates less local change of contrast.
         eps: lower bound of each variance, for images in about [0, 1]: patches that are flatter count less.
 
     Returns:
         Tensor (batch,), float32, or float64 where the images are.
+
+    Raises:
+        ValueError: images of unequal shape.
+
+    Example:
+        >>> image = np.zeros((1, 8, 8, 1))
+        >>> image[:, 3:5, 3:5] = 1
+        >>> round(float(local_ncc(image, -2 * image, window=15)[0]), 3)  # every window sees all of the image: correlation -1
+        0.0
     """
-    checks.equal_shapes("local_ncc", fixed=fixed, warped=warped)
-    precise = tf.float64 if tf.as_dtype(fixed.dtype) == tf.float64 else tf.float32
-    a, b = tf.cast(fixed, precise), tf.cast(warped, precise)
+    a, b = at_least_float32(fixed), at_least_float32(warped)
+    checks.equal_shapes("local_ncc", fixed=a, warped=b)
     axes = tuple(range(1, len(a.shape) - 1))
     channels = a.shape[-1]
     # One pass over all five products: (batch, *spatial, 5 channels)
@@ -39,27 +48,37 @@ def local_ncc(fixed, warped, *, window=9, eps=1e-5):
     return 1 - tf.reduce_mean(covariance * covariance / (var_a * var_b), axis=(*axes, len(a.shape) - 1))
 
 
-def box_sum(images, window, axes):
-    """Sum over a centred window on each of `axes`, zero beyond the border.
+def box_sum(images, window, axes, *, padding="same"):
+    """Sum over a centred window on each of `axes`.
 
     By doubling: with sums over 1, 2, 4, .. voxels at hand, any window takes about 2 log2(window) additions an axis instead
     of `window`; unlike differences of cumulative sums it does not lose digits on large images.
+
+    Args:
+        images: tensor of any rank.
+        window: side of the window in voxels, odd.
+        axes: the axes of the window.
+        padding: `"same"`, zero beyond the border; or `"valid"`, only windows that lie inside, which makes each axis
+            `window - 1` shorter.
     """
+    margin = {"same": window // 2, "valid": 0}[padding]
 
     @tf.custom_gradient
     def apply(x):
-        # The window is symmetric, so the sum is its own adjoint.
-        return _box_sum(x, window, axes), lambda upstream: _box_sum(upstream, window, axes)
+        # The window is symmetric, so the adjoint is a sum over it too: over all windows that touch the output.
+        return _box_sum(x, window, axes, margin), lambda upstream: _box_sum(upstream, window, axes, window - 1 - margin)
 
     return apply(images)
 
 
-def _box_sum(x, window, axes):
+def _box_sum(x, window, axes, margin):
+    """Window sums on each axis after `margin` zeros on both sides."""
     for axis in axes:
-        size = tf.shape(x)[axis]
+        static = list(x.shape)
+        size = tf.shape(x)[axis] + 2 * margin - window + 1
         pad = [[0, 0]] * len(x.shape)
-        pad[axis] = [window // 2, window // 2]
-        power, width, length = tf.pad(x, pad), 1, size + window - 1  # power[i] = sum of `width` voxels from i on
+        pad[axis] = [margin, margin]
+        power, width, length = tf.pad(x, pad) if margin else x, 1, size + window - 1  # power[i] = sum of `width` voxels from i on
         total, covered, remaining = None, 0, window
         while True:
             if remaining & 1:
@@ -72,7 +91,8 @@ def _box_sum(x, window, axes):
             length -= width
             power = _cut(power, axis, 0, length) + _cut(power, axis, width, length)
             width *= 2
-        x = tf.ensure_shape(total, x.shape)
+        static[axis] = None if static[axis] is None else static[axis] + 2 * margin - window + 1
+        x = tf.ensure_shape(total, static)
     return x
 
 
@@ -84,7 +104,7 @@ def _cut(x, axis, start, length):
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class LocalNCC(keras.losses.Loss):
+class LocalNCC(ImageLoss):
     """Squared local NCC as a Keras loss, `1 - NCC^2`, on (fixed, warped); see `local_ncc` for the formula.
 
     Args:
@@ -93,23 +113,17 @@ class LocalNCC(keras.losses.Loss):
         name, reduction, dtype: see keras.losses.Loss.
     """
 
+    xla = True
+
     def __init__(self, window=9, *, eps=1e-5, name="local_ncc", **kwargs):
         super().__init__(name=name, **kwargs)
         if not isinstance(window, (int, np.integer)) or window < 1 or window % 2 == 0:
             raise ValueError(f"window must be an odd number of voxels, as in 9. Received: window={window}.")
         self.window, self.eps = int(window), eps
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
-        """See keras.losses.Loss; weights are of images, (batch,)."""
-        if sample_weight is not None and len(sample_weight.shape) > 1:
-            raise ValueError(f"LocalNCC weighs images, sample_weight (batch,). Received: {tuple(sample_weight.shape)}. DeepSim takes voxel weights.")
-        return super().__call__(y_true, y_pred, sample_weight)
-
-    def call(self, y_true, y_pred):
-        """Images (batch, *spatial, channels) -> (batch,)."""
-        checks.equal_shapes("LocalNCC", y_true=y_true, y_pred=y_pred)
-        checks.image_rank("LocalNCC", "y_pred", y_pred)
-        return local_ncc(y_true, y_pred, window=self.window, eps=self.eps)
+    def measure(self, fixed, warped):
+        """See `local_ncc`."""
+        return local_ncc(fixed, warped, window=self.window, eps=self.eps)
 
     def get_config(self):
         """Adds `window` and `eps`."""

@@ -1,7 +1,10 @@
 """Regularisers of the displacement field."""
 
 import keras
+import tensorflow as tf
 from keras import ops
+
+from deepsim_tf.losses.image_loss import at_least_float32, compiled
 
 
 def diffusion(flow):
@@ -9,14 +12,20 @@ def diffusion(flow):
 
         R(u) = 1/ndim sum_d mean_p |u(p + e_d) - u(p)|^2,  the mean over voxels and components
 
-    as in the authors' code and in `vxm.losses.Grad("l2")`.
+    as in the authors' code and in `vxm.losses.Grad("l2")` (Balakrishnan et al., IEEE TMI 2019, equations 7 and 8, as a mean).
 
     Args:
         flow: displacement or velocity in voxels, (batch, *spatial, ndim).
 
     Returns:
-        Tensor (batch,), in squared voxels.
+        Tensor (batch,), in squared voxels; float32, or float64 where the field is.
+
+    Example:
+        >>> y = np.arange(5.0).reshape(1, 5, 1, 1) * np.ones((1, 5, 6, 2))  # both components grow by 1 along the first axis
+        >>> float(diffusion(y)[0])  # (1 + 0) / 2
+        0.5
     """
+    flow = at_least_float32(flow)
     ndim = len(flow.shape) - 2
     total = 0.0
     for axis in range(1, ndim + 1):
@@ -24,6 +33,51 @@ def diffusion(flow):
         difference = flow[(*before, slice(1, None))] - flow[(*before, slice(None, -1))]
         total += ops.mean(ops.square(difference), axis=tuple(range(1, ndim + 2)))
     return total / ndim
+
+
+def bending_energy(flow):
+    """Bending energy: the mean squared second derivative of a field, which leaves affine maps free.
+
+        R(u) = mean_p sum_d sum_e (d^2 u / dx_d dx_e)^2,  the mean over voxels and components
+
+    that is xx + yy + zz + 2 xy + 2 xz + 2 yz, each squared (Rueckert et al., IEEE TMI 18, 1999, equation 9, averaged over the
+    components too, as in MONAI's `BendingEnergyLoss`). Central differences in voxels, u(p + e) - 2 u(p) + u(p - e) and
+    [u(p + d + e) - u(p + d - e) - u(p - d + e) + u(p - d - e)] / 4, at the voxels that have all their neighbours.
+
+    Args:
+        flow: displacement or velocity in voxels, (batch, *spatial, ndim), at least three voxels on every axis.
+
+    Returns:
+        Tensor (batch,), per voxel squared over voxel squared; float32, or float64 where the field is.
+
+    Raises:
+        ValueError: a field that has not one component for each axis, or too few voxels.
+
+    Example:
+        >>> y, x = np.indices((5, 6)).astype("float64")
+        >>> float(bending_energy(np.stack([y**2 + x * y, 0 * x], -1)[None])[0])  # (2^2 + 2 * 1^2) / 2 components
+        3.0
+    """
+    flow = at_least_float32(flow)
+    ndim = len(flow.shape) - 2
+    if ndim not in (2, 3) or flow.shape[-1] != ndim or any(n is not None and n < 3 for n in flow.shape[1:-1]):
+        expected = "a 2-D or 3-D field, (batch, *spatial, ndim), of three voxels or more on every axis"
+        raise ValueError(f"bending_energy expects {expected}. Received: flow.shape={tuple(flow.shape)}.")
+
+    def at(*steps):
+        """The field at p + the sum of (axis, step), for all inner voxels p."""
+        move = [0] * ndim
+        for axis, step in steps:
+            move[axis] = step
+        return flow[(slice(None), *(slice(1 + m, m - 1 or None) for m in move))]
+
+    total = 0.0
+    for d in range(ndim):
+        total += tf.square(at((d, 1)) - 2 * at() + at((d, -1)))
+        for e in range(d + 1, ndim):
+            mixed = at((d, 1), (e, 1)) - at((d, 1), (e, -1)) - at((d, -1), (e, 1)) + at((d, -1), (e, -1))
+            total += 2 * tf.square(mixed / 4)
+    return tf.reduce_mean(total, axis=tuple(range(1, ndim + 2)))
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
@@ -35,4 +89,16 @@ class Diffusion(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Fields (batch, *spatial, ndim) -> (batch,); `y_true` is ignored."""
-        return diffusion(y_pred)
+        return compiled(diffusion)(y_pred)
+
+
+@keras.saving.register_keras_serializable("deepsim_tf")
+class BendingEnergy(keras.losses.Loss):
+    """The bending energy as a Keras loss on (ignored, flow); see `bending_energy` for the formula."""
+
+    def __init__(self, name="bending_energy", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        """Fields (batch, *spatial, ndim) -> (batch,); `y_true` is ignored."""
+        return compiled(bending_energy)(y_pred)

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
+from deepsim_tf._compat import vxm
 from deepsim_tf.losses import LocalNCC, local_ncc
 from deepsim_tf.losses.ncc import box_sum
 
@@ -120,3 +121,28 @@ def test_the_config_makes_the_same_loss(rng):
     assert type(copy) is LocalNCC and copy.get_config() == loss.get_config()
     images = rng.random((2, 8, 8, 1), "float32"), rng.random((2, 8, 8, 1), "float32")
     np.testing.assert_array_equal(copy(*images), loss(*images))
+
+
+def test_where_voxelmorphs_ncc_is_right_it_is_this_one(rng):
+    # VoxelMorph 0.2 clamps sums over the window at 1e-5 (here variances, at 1e-12) and drops negative covariances: both do not
+    # matter for images of strong texture that correlate positively everywhere.
+    fixed = rng.random((2, 24, 22, 1), "float32")
+    warped = fixed + 0.2 * rng.random((2, 24, 22, 1), "float32")
+    expected = vxm.losses.NCC(win=[9, 9]).loss(tf.constant(fixed), tf.constant(warped))
+    np.testing.assert_allclose(1 - local_ncc(fixed, warped, eps=1e-12), -np.asarray(expected).reshape(2, -1).mean(1), atol=1e-4)
+
+
+@pytest.mark.parametrize("window", [1, 3, 5])
+def test_valid_box_sums_and_their_gradient_are_those_of_a_convolution(window, rng):
+    images, upstream = tf.constant(rng.random((2, 7, 8, 1))), rng.random((2, 8 - window, 9 - window, 1))
+    values = []
+    for summed in (
+        lambda x: box_sum(x, window, (1, 2), padding="valid"),
+        lambda x: tf.nn.conv2d(x, tf.ones((window, window, 1, 1), tf.float64), 1, "VALID"),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            output = summed(images)
+        values.append((output, tape.gradient(output, images, upstream)))
+    for found, expected in zip(*values):
+        np.testing.assert_allclose(found, expected, atol=1e-12)
