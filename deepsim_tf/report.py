@@ -1,7 +1,5 @@
 """The report of a run: one self-contained HTML file with the tables, pairs to fade between, the figures and the recipe."""
 
-import base64
-import io
 import json
 import math
 import numbers
@@ -9,9 +7,9 @@ import os
 import re
 from pathlib import Path
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
+
+from deepsim_tf.figures.pictures import png_uri, slices_of
 
 TEMPLATES = Path(__file__).with_name("templates")
 HEADINGS = {
@@ -33,8 +31,6 @@ HEADINGS = {
 }
 PERCENT = {"folds": 100, "ndv": 1}  # columns in percent, and what makes them so: folds are a fraction, NDV is a percentage already
 MAX_CLASSES = 8  # Dice columns of a table; more go into one of their own, collapsed, a row a class
-SLICES = (5, 3, 3)  # of a volume, along each of its axes
-MAX_SIDE = 512  # pixels of an embedded image; larger ones are reduced
 
 
 def write_report(path, *, title, summary, figures, config, notes=(), tables=None, pairs=()):
@@ -69,7 +65,7 @@ def write_report(path, *, title, summary, figures, config, notes=(), tables=None
         title=title,
         notes=notes,
         tables=[part for caption, table in {"Summary": summary, **(tables or {})}.items() for part in _tables(caption, table)],
-        pairs=[{"name": pair["name"], "slices": _slices(pair)} for pair in map(_checked, pairs)],
+        pairs=[{"name": pair["name"], "slices": slices_of(pair)} for pair in pairs],
         figures={caption: _data_uri(file) for caption, file in figures.items()},
         config=json.dumps(config, indent=2, default=str, ensure_ascii=False),
     )
@@ -90,7 +86,8 @@ def _tables(caption, table):
     of_class = {name: columns.pop(name) for name in classes}
     first = next(iter(columns.values()))  # the methods
     rows = [[_text(name[5:]), *(_cell("dice", value, _printed_maximum(values)) for value in values)] for name, values in of_class.items()]
-    folded = {"caption": f"{caption}: Dice of each class", "headings": ["Class", *first], "rows": rows, "folded": True, "intervals": False}
+    folded = {"caption": f"{caption}: Dice of each class", "rows": rows, "folded": True, "intervals": False}
+    folded["headings"] = [{"text": text, "words": n == 0} for n, text in enumerate(["Class", *map(str, first)])]
     return [_table(caption, columns), folded]
 
 
@@ -106,13 +103,17 @@ def _table(caption, columns):
                     low, high = (_cell(name, end, None)["text"] for end in (low, high))
                     cell["interval"] = f"{low}–{high}" if "–" not in (low, high) else ""
             cells.append(column)
-    headings = [_heading(name) for name in columns if name not in ends]
+    headings = [{"text": _heading(name), "words": _words(values)} for name, values in columns.items() if name not in ends]
     return {"caption": caption, "headings": headings, "rows": list(zip(*cells)), "folded": False, "intervals": bool(ends)}
 
 
 def _heading(name):
     text = name.replace("_", " ")
     return HEADINGS.get(name) or (f"Dice {text[5:]}" if name.startswith("dice_") else text[:1].upper() + text[1:])
+
+
+def _words(values):
+    return any(isinstance(value, (str, bool)) for value in values)
 
 
 def _printed_maximum(values):
@@ -153,61 +154,10 @@ def _small(value):
     return f"{value:.3f}" if value == 0 or value >= 5e-4 else "< 0.001"
 
 
-def _checked(pair):
-    """The pair with its images as arrays without the axis of 1, after a check that they share a grid."""
-    name = pair.get("name")
-    missing = [key for key in ("name", "moving", "warped", "fixed") if key not in pair]
-    if missing or not pair["warped"]:
-        received = ", ".join(map(str, pair)) + (" (of no method)" if "warped" in pair and not pair["warped"] else "")
-        raise ValueError(f"The pair {name!r} cannot be shown. Expected: name, moving, fixed, and warped images by method. Received: {received}.")
-    images = {"moving": pair["moving"], "fixed": pair["fixed"], **{("warped", method): image for method, image in pair["warped"].items()}}
-    images = {key: np.asarray(image, "float64") for key, image in images.items()}
-    images = {key: image[..., 0] if image.ndim > 2 and image.shape[-1] == 1 else image for key, image in images.items()}
-    shape = images["fixed"].shape
-    for key, image in images.items():
-        if image.ndim not in (2, 3) or image.shape != shape:
-            what = key if isinstance(key, str) else f"the image warped by {key[1]}"
-            expected = f"{shape if len(shape) in (2, 3) else '(h, w) or (d, h, w)'}, with or without a last axis of 1"
-            raise ValueError(f"Cannot show the pair {name!r}: {what} has another grid. Expected: {expected}. Received: {image.shape}.")
-    return {"name": str(name), **{key: images.pop(key) for key in ("moving", "fixed")}, "warped": {key[1]: image for key, image in images.items()}}
-
-
-def _slices(pair):
-    """The pictures of a pair, one set a slice: its text and data URIs of moving, warped (by method) and fixed."""
-    # One window for all, so that a difference in brightness between the images stays visible.
-    low, high = np.percentile(np.stack([pair["moving"], pair["fixed"]]), (0.5, 99.5))
-    shape = pair["fixed"].shape
-    cuts = {"": ()}
-    if len(shape) == 3:
-        places = [(axis, n * (k + 1) // (count + 1)) for axis, (n, count) in enumerate(zip(shape, SLICES)) for k in range(count)]
-        cuts = {f"axis {axis + 1}, slice {i + 1} of {shape[axis]}": (slice(None),) * axis + (i,) for axis, i in places}
-
-    def picture(image, cut):
-        grey = np.clip((image[cut] - low) / max(high - low, 1e-12) * 255, 0, 255).round().astype("uint8")
-        shown, file = Image.fromarray(grey), io.BytesIO()
-        shown.thumbnail((MAX_SIDE, MAX_SIDE))
-        shown.save(file, "png", optimize=True)
-        return _png_uri(file.getvalue())
-
-    return [
-        {
-            "text": text,
-            "moving": picture(pair["moving"], cut),
-            "warped": {method: picture(image, cut) for method, image in pair["warped"].items()},
-            "fixed": picture(pair["fixed"], cut),
-        }
-        for text, cut in cuts.items()
-    ]
-
-
 def _data_uri(file):
     file = Path(file)
     data = file.read_bytes() if file.is_file() else b""
     if not data.startswith(b"\x89PNG"):
         found = "another kind of file" if data else "no file, or an empty one"
         raise ValueError(f"{file} cannot go into the report. Expected: a PNG. Received: {found}. Draw it with deepsim_tf.figures.")
-    return _png_uri(data)
-
-
-def _png_uri(data):
-    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+    return png_uri(data)

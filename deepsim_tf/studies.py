@@ -1,21 +1,24 @@
-"""Several runs side by side: tables, figures and the report of a comparison, and the demo."""
+"""The paper's comparison, in one call: on synthetic data in minutes (`demo`), or on a dataset (`reproduce`)."""
 
-import dataclasses
-import os
 import pathlib
 
 import numpy as np
 import pandas
-import rich.console
-import rich.table
 
-from deepsim_tf import figures, recipes, runs, training
-from deepsim_tf.evaluation import evaluate, register, summarise, warp_labels
+from deepsim_tf import checks, recipes, training
+from deepsim_tf.comparison import Background, evaluate_runs
+from deepsim_tf.evaluation import evaluate
 from deepsim_tf.files import written_aside
-from deepsim_tf.models.feature_extractor import load_model
-from deepsim_tf.report import write_report
+from deepsim_tf.loss_choices import LOSSES
+from deepsim_tf.noise import SIGMAS
 
 DEMO = ("mse", "ncc", "deepsim")
+FACTORS = (0.25, 1.0, 4.0)  # of the preset's lambda
+PAPER = ("mse", "ncc", "ncc-sup", "nmi", "mind", "deepsim-ae", "deepsim")
+TRAININGS = {
+    "segmentation": (recipes.segmentation, training.train_segmentation),
+    "autoencoder": (recipes.autoencoder, training.train_autoencoder),
+}
 
 
 def demo(out, *, reduced=False, verbose=1):
@@ -35,153 +38,114 @@ def demo(out, *, reduced=False, verbose=1):
     _say(verbose, "1/3  Train a segmentation U-Net; its frozen encoder will be the similarity")
     training.train_segmentation(recipes.segmentation(dataset, "cpu", **changes), out / "segmentation", verbose=verbose)
     for number, loss in enumerate(DEMO, start=1):
-        _say(verbose, f"2/3  Train a registration network with {recipes.LOSSES[loss].title} ({number} of {len(DEMO)})")
+        _say(verbose, f"2/3  Train a registration network with {LOSSES[loss].title} ({number} of {len(DEMO)})")
         extractor = out / "segmentation" if loss == "deepsim" else None
         training.train_registration(recipes.registration(dataset, "cpu", loss, extractor=extractor, **changes), out / loss, verbose=verbose)
     _say(verbose, "3/3  Evaluate on unseen pairs")
     return evaluate_runs([out / loss for loss in DEMO], split="test", out=out, verbose=verbose)
 
 
-def evaluate_runs(folders, *, split="val", out=None, data=None, verbose=1):
-    """Measure registration runs on the pairs of a split, at the dataset's own resolution, and write what is seen.
-
-    Writes pairs.csv (a row a pair and method), summary.csv (means, identity first), figures/ and report.html.
+def sweep(dataset, preset, loss, out, *, factors=FACTORS, verbose=1, **changes):
+    """Train one loss with several weights of the regulariser, and measure each on the validation pairs.
 
     Args:
-        folders: run folders of one dataset.
-        split: `"train"`, `"val"` or `"test"`.
-        out: folder for the output. Default: the run folder where there is one run, or a folder in it that is named after
-            the split where that is not "val".
-        data: folder of the dataset, where it has moved since the training.
-        verbose: 1 shows progress bars and prints the table.
+        dataset, preset, loss: names, see `recipes`.
+        out: folder; each weight has a run folder in it, lambda_<weight>, and sweep.csv holds the means.
+        factors: of the preset's weight.
+        verbose: as in keras.Model.fit.
+        changes: to the recipe, such as data, extractor, epochs.
 
     Returns:
-        The summary, a DataFrame.
-
-    Raises:
-        ValueError: no run folder, a run of segmentation or without a model, runs of several datasets, or no `out` for several runs.
+        DataFrame with a row a weight: method, weight, run (folder), dice, sd_log_jacobian, folds (means over the validation pairs), and
+        chosen, True for the weight of the highest Dice. What is finished is kept when the call is repeated.
     """
-    found = {pathlib.Path(folder): _registration_recipe(folder) for folder in folders}
-    if data is not None:
-        found = {folder: dataclasses.replace(recipe, data=os.path.abspath(data)) for folder, recipe in found.items()}
-    first = next(iter(found.values()))
-    for folder, recipe in found.items():
-        if (recipe.dataset, recipe.data) != (first.dataset, first.data):
-            received = f"{first.dataset} ({first.data}), and {recipe.dataset} ({recipe.data}) in {folder}"
-            raise ValueError(f"Runs of one dataset can be compared. Received: {received}.")
-    if out is None and len(found) > 1:
-        raise ValueError(f"{len(found)} runs need a folder for their comparison. Pass --out DIR (out=).")
-    if out is None:  # the run folder holds the validation; what is measured on another split does not replace it
-        out = next(iter(found)) / ("" if split == "val" else split)
-    out = pathlib.Path(out)
-    images = first.native_images(split)
-    models = {_method(folder, recipe, found): load_model(folder) for folder, recipe in found.items()}
-    histories = {_method(folder, recipe, found): pandas.read_csv(folder / "history.csv") for folder, recipe in found.items()}
+    checks.known("loss", loss, LOSSES)
+    out, rows = pathlib.Path(out), []
+    base = recipes.registration(dataset, preset, loss, **changes).weight
+    for weight in sorted({float(f"{base * factor:.4g}") for factor in factors}):
+        recipe = recipes.registration(dataset, preset, loss, **{**changes, "weight": weight})
+        folder = out / f"lambda_{weight:g}"
+        _say(verbose, f"{LOSSES[loss].title}, lambda {weight:g}: {folder}")
+        training.train_registration(recipe, folder, verbose=verbose)
+        means = _measured(folder, recipe, verbose)[["dice", "sd_log_jacobian", "folds"]].mean()
+        rows.append({"method": LOSSES[loss].title, "weight": weight, "run": str(folder), **means})
+    table = pandas.DataFrame(rows)
+    table["chosen"] = table.index == (table["dice"].idxmax() if table["dice"].notna().any() else 0)
+    with written_aside(out / "sweep.csv") as aside:
+        table.to_csv(aside, index=False)
+    return table
 
-    tables = {"identity": evaluate(None, images, verbose=0)}
-    for method, model in models.items():
-        _say(verbose, f"     {method}: {len(images.pairs())} pairs of {images.name} {split}")
-        tables[method] = evaluate(model, images, verbose=verbose)
-    pairs = pandas.concat([table.assign(method=method) for method, table in tables.items()], ignore_index=True)
-    pairs.insert(0, "method", pairs.pop("method"))
-    seconds = {method: history["seconds_per_step"].median() for method, history in histories.items()}
-    summary = summarise(pairs, seconds)
-    for name, table in (("pairs.csv", pairs), ("summary.csv", summary)):
+
+def reproduce(dataset, preset="cpu", *, out, losses=PAPER, factors=FACTORS, split="val", verbose=1, **changes):
+    """Everything behind one table of the paper; what is finished is kept when the call is repeated.
+
+    1. The extractors that the losses need, each in a run folder (segmentation, autoencoder).
+    2. Each loss with several weights of the regulariser, for as many updates; the weight of the best validation Dice is chosen.
+    3. The chosen runs on the pairs of `split`: pairs.csv, summary.csv with intervals, statistics.csv, noise.csv, sweep.csv,
+       extractors.csv, figures/ and report.html.
+
+    Args:
+        dataset, preset: names, see `recipes`.
+        out: folder of the runs and of the comparison.
+        losses: names of `LOSSES`.
+        factors: of the preset's weights, for the sweep.
+        split: of the final comparison. The weights are always chosen on "val".
+        verbose: as in keras.Model.fit.
+        changes: to all recipes, such as data or epochs.
+
+    Returns:
+        The summary, a DataFrame, with `dice_matched`: the Dice of a method's sweep at the smoothness (SD log|J|) of the smoothest
+        chosen method, interpolated; NaN where its sweep does not reach it.
+    """
+    out = pathlib.Path(out)
+    for loss in losses:
+        checks.known("loss", loss, LOSSES)
+    extractors = {}
+    for task in dict.fromkeys(LOSSES[loss].extractor for loss in losses):
+        if task in TRAININGS:
+            make, train = TRAININGS[task]
+            _say(verbose, f"Extractor: {task}")
+            train(make(dataset, preset, **changes), out / task, verbose=verbose)
+            extractors[task] = str(out / task)
+    tables = []
+    for loss in losses:
+        extractor = extractors.get(LOSSES[loss].extractor)
+        tables.append(sweep(dataset, preset, loss, out / loss, factors=factors, verbose=verbose, extractor=extractor, **changes))
+    swept = pandas.concat(tables, ignore_index=True)
+    chosen = swept[swept["chosen"]]
+    reference = float(chosen["sd_log_jacobian"].min())
+    matched = {method: matched_dice(table, reference) for method, table in swept.groupby("method")}
+    quality = _extractor_quality(extractors)
+    for name, table in (("sweep.csv", swept), ("extractors.csv", quality)):
         with written_aside(out / name) as aside:
             table.to_csv(aside, index=False)
-    drawn = _draw(out / "figures", images, models, tables, pairs, histories)
-    write_report(
-        out / "report.html",
-        title=f"Registration of {images.name}, {split} pairs",
-        summary=summary,
-        figures=drawn,
-        config={str(folder.name): runs.read_config(folder) for folder in found},
-        notes=_notes(first, images, split),
-    )
-    if verbose:
-        print_table(summary)
-        _say(verbose, f"Wrote {out}: report.html, figures/, pairs.csv, summary.csv")
-    return summary
+    background = Background(sweep=swept, reference=reference, matched=matched, extractors=quality if len(quality) else None)
+    return evaluate_runs(list(chosen["run"]), split=split, out=out, noise=SIGMAS, background=background, verbose=verbose)
 
 
-def print_table(summary):
-    """Print Dice, folds and training time, a row a method."""
-    table = rich.table.Table("", "Dice", "folds %", "SD log|J|", "HD95 mm", "s / step", box=rich.box.SIMPLE_HEAD)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in summary.to_dict("records"):
-        numbers = (row["dice"], 100 * row["folds"], row["sd_log_jacobian"], row["hd95"], row["seconds_per_step"])
-        cells = [f"{number:.{digits}f}" if np.isfinite(number) else "-" for number, digits in zip(numbers, (4, 2, 3, 4, 3), strict=True)]
-        table.add_row(row["method"], *cells)
-    rich.console.Console().print(table)
+def matched_dice(table, reference):
+    """Dice of one method's sweep at the SD log|J| `reference`: linear between its neighbours, NaN beyond them."""
+    points = table.sort_values("sd_log_jacobian")
+    return float(np.interp(reference, points["sd_log_jacobian"], points["dice"], left=np.nan, right=np.nan))
 
 
-def _registration_recipe(folder):
-    recipe = runs.read_recipe(folder)
-    if recipe.task != "registration":
-        raise ValueError(f"{folder} is a {recipe.task} run. Expected a run of train-registration.")
-    if not (pathlib.Path(folder) / "model.keras").is_file():
-        raise ValueError(f"{folder} holds no model.keras: its training has not ended. The same train-registration command continues it.")
-    return recipe
+def _extractor_quality(extractors):
+    """How well each extractor does its own task, from its history."""
+    rows = []
+    for task, folder in extractors.items():
+        last = pandas.read_csv(pathlib.Path(folder) / "history.csv").iloc[-1]
+        measures = {name: last[name] for name in ("val_dice", "val_accuracy", "val_loss") if name in last}
+        rows.append({"extractor": task, "updates": int(last["step"]), **measures})
+    return pandas.DataFrame(rows, columns=["extractor", "updates", "val_dice", "val_accuracy", "val_loss"])
 
 
-def _method(folder, recipe, found):
-    """The loss's name, with the folder's where two runs share a loss."""
-    title = recipes.LOSSES[recipe.loss].title
-    return title if sum(other.loss == recipe.loss for other in found.values()) == 1 else f"{title} ({folder.name})"
-
-
-def _draw(folder, images, models, tables, pairs, histories):
-    """Every figure of a comparison; returns {caption: PNG path}."""
-    identity = tables["identity"]
-    # Without labels there is no Dice, and the loss, on each method's own scale, is what remains.
-    measure = "val_dice" if all("val_dice" in history for history in histories.values()) else "val_loss"
-    convergence = figures.convergence(histories, folder / "convergence", measure=measure)
-    drawn = {f"Validation {measure[4:].replace('dice', 'Dice')} during training (as figure 2 of the paper)": convergence}
-    if identity["dice"].notna().any():
-        drawn["Dice of the pairs (as figure 3 of the paper)"] = figures.dice_boxplot(pairs, folder / "dice", title=images.name)
-    # The pair that needs registration most shows most.
-    k = int(identity["dice"].argmin()) if identity["dice"].notna().any() else 0
-    moving, fixed, moving_labels, fixed_labels = images.pair(k)
-    registered = {method: register(model, moving, fixed) for method, model in models.items()}
-    labelled = moving_labels is not None
-    warped_labels = {method: warp_labels(moving_labels, result["flow"]) for method, result in registered.items()} if labelled else None
-    name = f"{identity['moving'][k]} to {identity['fixed'][k]}"
-    for method, result in registered.items():
-        stem = folder / ("example_" + "".join(c if c.isalnum() else "_" for c in method.lower()).strip("_"))
-        drawn[f"{method}: {name}, the pair with the lowest Dice before registration"] = figures.example_pair(
-            stem,
-            moving=moving,
-            fixed=fixed,
-            warped=result["warped"],
-            flow=result["flow"],
-            moving_labels=moving_labels,
-            fixed_labels=fixed_labels,
-            warped_labels=warped_labels[method] if labelled else None,
-        )
-    if len(registered) > 1:
-        drawn[f"All methods: {name}"] = figures.example_methods(
-            folder / "example_methods",
-            moving=moving,
-            fixed=fixed,
-            warped={method: result["warped"] for method, result in registered.items()},
-            flow={method: result["flow"] for method, result in registered.items()},
-            moving_labels=moving_labels,
-            fixed_labels=fixed_labels,
-            warped_labels=warped_labels,
-            dice={method: table["dice"][k] for method, table in tables.items()},
-        )
-    return {caption: next(path for path in paths if str(path).endswith(".png")) for caption, paths in drawn.items()}
-
-
-def _notes(recipe, images, split):
-    notes = [f"{len(images.pairs())} pairs of the {split} split, at {' x '.join(map(str, images.shape))}."]
-    if recipe.downsample > 1:
-        resolution = f"Networks work at 1/{recipe.downsample} of the resolution; their flows are scaled up"
-        notes.append(f"{resolution}, and everything is measured at the full one.")
-    notes.append("Dice is the mean over all classes with background that occur in a pair.")
-    notes.append("Folds are voxels with a Jacobian determinant of 0 or less.")
-    return notes
+def _measured(folder, recipe, verbose):
+    """The validation pairs of a run of a sweep, a row each; kept beside the model, and read from there while that is the same."""
+    kept = folder / "measured_val.csv"
+    if not kept.exists() or kept.stat().st_mtime_ns < (folder / "model.keras").stat().st_mtime_ns:
+        with written_aside(kept) as aside:
+            evaluate(folder, recipe.native_images("val"), verbose=verbose).to_csv(aside, index=False)
+    return pandas.read_csv(kept)
 
 
 def _say(verbose, text):

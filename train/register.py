@@ -11,7 +11,7 @@ The command `deepsim train-registration` does the same with more options.
 
 import argparse
 
-from deepsim_tf import recipes, studies, training
+from deepsim_tf import comparison, recipes, training
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("dataset", choices=recipes.DATASETS)
@@ -29,4 +29,4 @@ recipe = recipes.registration(arguments.dataset, arguments.preset, arguments.los
 # Model, data, Keras's fit, and the run folder.
 training.train_registration(recipe, arguments.out)
 # Dice, folds and smoothness of every validation pair, at the dataset's own resolution, with figures and report.
-studies.evaluate_runs([arguments.out], split="val")
+comparison.evaluate_runs([arguments.out], split="val")

@@ -9,7 +9,7 @@ import click
 
 import deepsim_tf
 from deepsim_tf.cli.data import check, download, prepare
-from deepsim_tf.cli.training import demo, evaluate, train_autoencoder, train_registration, train_segmentation
+from deepsim_tf.cli.training import demo, evaluate, reproduce, sweep, train_autoencoder, train_registration, train_segmentation
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -18,7 +18,7 @@ def cli():
     """Train image registration with a semantic similarity, and measure it."""
 
 
-for command in (demo, download, prepare, check, train_segmentation, train_autoencoder, train_registration, evaluate):
+for command in (demo, download, prepare, check, train_segmentation, train_autoencoder, train_registration, evaluate, sweep, reproduce):
     cli.add_command(command)
 
 

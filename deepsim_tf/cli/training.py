@@ -2,7 +2,7 @@
 
 import click
 
-from deepsim_tf import recipes, studies, training
+from deepsim_tf import comparison, recipes, studies, training
 from deepsim_tf.cli.options import CHANGES, DATA, DATASET, PRESET, READING, VERBOSE, reading, with_options
 
 
@@ -67,6 +67,58 @@ def train_registration(dataset, data, loss, preset, out, verbose, **changes):
     click.echo(f"Wrote {out}. Measure it with: deepsim evaluate {out}")
 
 
+FACTORS = click.option(
+    "--factors", default=",".join(map(str, studies.FACTORS)), show_default=True, help="Of the preset's lambda, for the sweep on validation pairs."
+)
+
+
+@click.command()
+@DATASET
+@DATA
+@click.option("--loss", required=True, help=f"One of: {', '.join(recipes.LOSSES)}.")
+@click.option("--extractor", metavar="RUN", help="As in train-registration.")
+@PRESET
+@FACTORS
+@click.option("--out", metavar="DIR", help="Folder of the runs and of sweep.csv.  [default: runs/DATASET/LOSS-sweep]")
+@with_options(*CHANGES, *READING)
+@VERBOSE
+def sweep(dataset, data, loss, preset, factors, out, verbose, **changes):
+    """Train a loss with several weights of the regulariser, and measure them on the validation pairs."""
+    options = reading(changes)
+    out = out or f"runs/{dataset}/{loss}-sweep"
+    table = studies.sweep(dataset, preset, loss, out, factors=_numbers(factors), verbose=verbose, data=data, options=options, **changes)
+    click.echo(table.drop(columns="run").to_string(index=False))
+
+
+@click.command()
+@DATASET
+@DATA
+@PRESET
+@click.option("--losses", default=",".join(studies.PAPER), show_default=True, help="Separated by commas.")
+@FACTORS
+@click.option("--split", default="val", show_default=True, help="Of the final comparison; weights are chosen on val.")
+@click.option("--out", metavar="DIR", help="Folder of the runs and of the comparison.  [default: runs/DATASET-PRESET]")
+@with_options(*CHANGES, *READING)
+@VERBOSE
+def reproduce(dataset, data, preset, losses, factors, split, out, verbose, **changes):
+    """Everything behind a table of the paper: extractors, all losses with their lambda, evaluation, statistics, figures, report.
+
+    What is finished is kept: a killed reproduction continues with the same command.
+    """
+    options = reading(changes)
+    out = out or f"runs/{dataset}-{preset}"
+    names = [name.strip() for name in losses.split(",")]
+    more = {"factors": _numbers(factors), "split": split, "verbose": verbose}
+    studies.reproduce(dataset, preset, out=out, losses=names, data=data, options=options, **more, **changes)
+
+
+def _numbers(text):
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"factors must be numbers, as in 0.25,1,4. Received: factors={text}.") from None
+
+
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--split", default="val", show_default=True, help="train, val or test.")
@@ -75,4 +127,4 @@ def train_registration(dataset, data, loss, preset, out, verbose, **changes):
 @VERBOSE
 def evaluate(runs, split, out, data, verbose):
     """Measure one run, or compare several, on the pairs of a split, at the dataset's own resolution."""
-    studies.evaluate_runs(runs, split=split, out=out, data=data, verbose=verbose)
+    comparison.evaluate_runs(runs, split=split, out=out, data=data, verbose=verbose)

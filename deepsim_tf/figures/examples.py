@@ -113,7 +113,6 @@ def _draw_example_methods(images, flow, labels, dice, title):
     return figure
 
 
-
 def _overlay(axis, image, window, *labels):
     """Draws the image, and on it the outline of every class but the background: first the fixed, then the other labels."""
     axis.imshow(image, **window)
