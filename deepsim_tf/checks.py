@@ -87,10 +87,14 @@ def labels_in_graph(who, labels, classes):
 
 @contextlib.contextmanager
 def graph_errors():
-    """Turn the failure of one of this module's checks inside a TensorFlow graph into the ValueError that it means."""
+    """Turn the failure of a check inside a TensorFlow graph, or in reading a file for it, into the ValueError that it means."""
     try:
         yield
-    except tf.errors.InvalidArgumentError as error:
+    except (tf.errors.InvalidArgumentError, tf.errors.UnknownError) as error:
+        # A ValueError of the function that reads images (tf.numpy_function) arrives as text, with its traceback.
+        read = re.findall(r"^(?:.*: )?ValueError: (.*)$", str(error), re.MULTILINE)
+        if read:
+            raise ValueError(read[-1]) from None
         line = re.search(MARKER + "(.*)", str(error))
         if line is None:
             raise

@@ -1,5 +1,7 @@
 """Looking through a dataset before anything is trained on it."""
 
+import contextlib
+
 from deepsim_tf import checks
 from deepsim_tf.data.pairing import SPLITS
 from deepsim_tf.data.problems import NoImages
@@ -23,20 +25,35 @@ def check_dataset(dataset, path, *, verbose=1, **options):
     """
     checks.known("dataset", dataset, DATASETS)
     check_options(dataset, options)
-    lines, problems = [], []
+    lines, problems, pairs = [], [], {}
     # The rows of a CSV file are looked through once, whatever their split.
     for split in (None,) if dataset == "csv" else SPLITS:
         try:
             images = DATASETS[dataset](path, split, cache=None, problems=problems, **options)
             images.check(problems=problems, verbose=verbose)
-        except NoImages:
+        except NoImages as error:
             lines.append(f"{split}: none")
+            nothing = str(error)
         except ValueError as error:
             problems.extend([str(error)] if str(error) not in problems else [])
         else:
             labels = f"{images.classes} classes" if images.classes else "no labels"
             size = " x ".join(map(str, images.shape))
             lines.append(f"{images.split}: {len(images)} images of {size}, {len(images.pairs())} pairs, {labels}, intensity {images.intensity}")
+            pairs[images.split] = len(images.pairs())
     if not problems and all(line.endswith(": none") for line in lines):
-        problems.append(f"{path} holds no image of any split.")
+        problems.append(f"{path} holds no image of any split. {nothing}")
+    if not problems:
+        lines += _for_a_training(dataset, path, pairs, options)
     return lines, problems
+
+
+def _for_a_training(dataset, path, pairs, options):
+    """What a training would miss: no problem of the files, but good to know before it says so."""
+    if dataset == "csv":
+        pairs = {}
+        for split in ("train", "val"):
+            with contextlib.suppress(ValueError):
+                pairs[split] = len(DATASETS[dataset](path, split, cache=None, **options).pairs())
+    notes = [f"note: no {split} images; a training needs train and val" for split in ("train", "val") if split not in pairs]
+    return notes + [f"note: no pairs in {split}; a segmentation needs none, a registration does" for split in pairs if not pairs[split]]

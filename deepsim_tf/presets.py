@@ -62,7 +62,7 @@ AUTOENCODER = {
 }
 REGISTRATION = {
     **{(dataset, "gpu"): {**settings, "epochs": 150} for dataset, settings in _GPU.items()},
-    ("phc-u373", "paper"): {**_U373, "epochs": 3000},  # 33 k updates
+    ("phc-u373", "paper"): {**_U373, "epochs": 3000},  # the published 33 k updates, about
     ("phc-u373", "cpu"): {**_CPU_2D, "epochs": 40},
     ("platelet-em", "paper"): {**_PLATELET, "epochs": 3000},  # 24 k updates
     ("platelet-em", "cpu"): {**_CPU_2D, "batch_size": 2, "steps_per_epoch": 40, "epochs": 15},

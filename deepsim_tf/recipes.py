@@ -154,7 +154,9 @@ def _resolve(presets, dataset, preset, changes):
     changes = {name: value for name, value in changes.items() if value is not None}
     check_options(dataset, changes.get("options", {}))
     if "label_map" in changes.get("options", {}):
-        changes["options"] = {**changes["options"], "label_map": os.path.abspath(changes["options"]["label_map"])}
+        # Its content, not its path: the run then knows what it was trained on, and the folder may move.
+        label_map = [list(pair) for pair in data.read_label_map(changes["options"]["label_map"])]
+        changes["options"] = {**changes["options"], "label_map": label_map}
     for name in ("data", "extractor"):
         if name in changes:
             changes[name] = os.path.abspath(changes[name])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 import pytest
 
-from deepsim_tf import recipes, training
+from deepsim_tf import recipes, runs, training
 
 COUNT = {"train": 8, "val": 2, "test": 2}
 TINY = {"features": (2,), "epochs": 4, "steps_per_epoch": 3, "batch_size": 2}
@@ -174,3 +174,34 @@ def test_the_batches_from_a_step_on_are_those_of_the_whole_stream():
     seventh = next(iter(whole.skip(6)))[0]["moving"].numpy()
     np.testing.assert_array_equal(next(iter(rest))[0]["moving"], seventh)
     assert not np.array_equal(next(iter(whole))[0]["moving"], seventh)
+
+
+def test_a_file_that_breaks_during_a_training_is_named_in_one_sentence(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        Image.fromarray(rng.integers(0, 255, (32, 32)).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "p.csv").write_text("moving,fixed,split\na.png,b.png,train\nb.png,a.png,train\nb.png,c.png,val\n")
+    broken = recipes.registration("csv", "cpu", "mse", data=tmp_path / "p.csv", cache="none", features=(2,), epochs=2, steps_per_epoch=2)
+    train = broken.images("train")
+    model = ds.models.registration_model(train.shape, features=(2,))
+    model.compile("adam", "mse")
+    batches = ds.data.registration_dataset(train, 1, training=True)
+    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"^Cannot read .*b.png \(100 bytes\): expected a PNG or TIFF image"):
+        model.fit(batches, verbose=0)
+
+
+def test_a_moved_folder_with_its_label_map_goes_on(tmp_path):
+    (tmp_path / "map.csv").write_text("label,class\n1,1\n2,1\n")
+    (tmp_path / "p.csv").write_text("image,labels,split\n")
+    here = recipes.segmentation("csv", "cpu", data=tmp_path / "p.csv", options={"label_map": str(tmp_path / "map.csv")})
+    assert here.options == {"label_map": [[1, 1], [2, 1]]}
+    runs.open_run(tmp_path / "run", here)
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    (tmp_path / "map.csv").rename(moved / "map.csv")
+    there = recipes.segmentation("csv", "cpu", data=moved / "p.csv", options={"label_map": str(moved / "map.csv")})
+    assert runs.check_run(tmp_path / "run", there)
+    assert runs.read_recipe(runs.open_run(tmp_path / "run", there)).data == str(moved / "p.csv")

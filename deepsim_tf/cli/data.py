@@ -47,7 +47,7 @@ def brain_mri(subjects_dir, out, atlas, fractions, seed, jobs, verbose):
     prepared = prepare_brain_mri(subjects_dir, out, atlas=atlas, fractions=numbers, seed=seed, jobs=jobs, verbose=verbose)
     for name, problem in prepared.failed.items():
         click.echo(f"deepsim: left out {name}: {' '.join(problem.split())}", err=True)
-    click.echo(f"{len(prepared.subjects)} subjects and the atlas {prepared.atlas} are in {out}. Check them with: deepsim check brain-mri {out}")
+    click.echo(f"{len(prepared.subjects)} subjects are in {out}, {prepared.atlas} as the atlas. Check them with: deepsim check brain-mri {out}")
     return 1 if prepared.failed else 0
 
 

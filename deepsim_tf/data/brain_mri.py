@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import pandas
-
 from deepsim_tf.checks import known
+from deepsim_tf.data.own_table import read_table
 from deepsim_tf.data.pairing import SPLITS, to_atlas
 from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, check_grids, image_set, same_affine
@@ -78,13 +77,13 @@ def _subjects(path, split, found):
     """The subjects of a split in metadata.csv; problems of all its rows go to `found`."""
     if not path.is_file():
         raise ValueError(f"No file {path}. Expected the brain layout: metadata.csv, data/SUBJECT/ and atlas/ (`deepsim prepare brain-mri`).")
-    try:
-        table = pandas.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:  # ParserError and EmptyDataError are ValueErrors
-        raise ValueError(f"{path} cannot be read as a CSV file with the columns subject_id and SPLIT ({' '.join(str(error).split())}).") from None
+    table = read_table(path, "Expected the columns subject_id and SPLIT")
     missing = [name for name in ("subject_id", "SPLIT") if name not in table]
     if missing:
         raise ValueError(f"{path} has no column {' and no column '.join(missing)}. Expected subject_id and SPLIT. Received: {', '.join(table)}.")
+    table = table[(table != "").any(axis=1)]  # without blank lines
+    for subject in table["subject_id"][[name in ("", ".", "..") or "/" in name or "\\" in name for name in table["subject_id"]]].unique():
+        found.append(f"{path} has the subject {subject!r}. Expected the name of a folder in data.")
     for subject in table["subject_id"][table["subject_id"].duplicated()].unique():
         found.append(f"{path} lists subject {subject!r} more than once. Expected one row a subject: remove the others.")
     unknown = table[~table["SPLIT"].isin(SPLITS)]

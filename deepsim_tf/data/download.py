@@ -66,8 +66,6 @@ def download(dataset, folder, *, url=None, verbose=1):
     target, url = folder / source.name, url or source.url
     if target.exists():
         _check_contents(target, source, f"{target} exists, but is incomplete", "Remove it to download it again.")
-        if verbose:
-            print(f"{dataset} is already in {target}.")
         return target
     by_hand = f"By hand: fetch {source.url} and unpack it in {folder}, so that {target / source.needed[0]} exists."
     try:
@@ -80,8 +78,6 @@ def download(dataset, folder, *, url=None, verbose=1):
     except OSError as error:  # a full disk, a folder without permission
         reason = error.strerror or error
         raise ValueError(f"Cannot write {dataset} to {folder}: {reason}. Nothing was left there: free space, or choose another folder.") from error
-    if verbose:
-        print(f"{dataset} is in {target}.")
     return target
 
 

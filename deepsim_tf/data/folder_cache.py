@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,14 @@ class FolderCache:
 
     def __init__(self, folder, settings):
         self.folder = Path(folder) / hashlib.sha256(settings.encode()).hexdigest()[:12]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            expected = "Expected a folder, or one that can be made (--cache)"
+            raise ValueError(f"The cache {folder} cannot be written ({error.strerror}). {expected}.") from None
+        for leftover in self.folder.glob(".*"):  # of a process that was killed while it wrote
+            if time.time() - leftover.stat().st_mtime > 3600:
+                shutil.rmtree(leftover, ignore_errors=True)
 
     def fetch(self, name, files, load):
         """`(image, labels or None)` from the cache, or from `load()`, whose result is kept."""
@@ -43,7 +53,9 @@ class FolderCache:
         return image, labels
 
     def _entry(self, name, files):
-        stats = [(os.path.abspath(file), (found := os.stat(file)).st_size, found.st_mtime_ns) for file in files]
-        image, content = (hashlib.sha256(repr(key).encode()).hexdigest()[:12] for key in (name, stats))
-        readable = re.sub(r"[^A-Za-z0-9.]+", "_", name)[-60:]  # two names may be alike after this, hence their digest
+        paths = [os.path.abspath(file) for file in files]
+        stats = [(found.st_size, found.st_mtime_ns, found.st_ctime_ns) for found in map(os.stat, paths)]
+        # Two names may be alike, of another dataset or after the replacement: what stays the same is the digest of the paths, too.
+        image, content = (hashlib.sha256(repr(key).encode()).hexdigest()[:12] for key in ((name, paths), stats))
+        readable = re.sub(r"[^A-Za-z0-9.]+", "_", name)[-60:]
         return self.folder / f"{readable}-{image}-{content}.npz"

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -112,8 +113,10 @@ def _prepare_all(folders, jobs, verbose):
                     task.result()
                 except ValueError as error:
                     failed[tasks[task]] = str(error)
-                    if verbose:
-                        tqdm.write(f"{tasks[task]} is left out. {error}")
+                except OSError as error:  # a file without permission is the subject's, a full disk is everybody's
+                    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                        raise
+                    failed[tasks[task]] = f"{error}. Check the file and its permissions."
         except BaseException:  # Ctrl-C, a full disk: no reason to begin the subjects that still wait
             pool.shutdown(cancel_futures=True)
             raise

@@ -1,5 +1,6 @@
 """Hippocampus: crops around the hippocampus of the Medical Segmentation Decathlon (Task04), between subjects."""
 
+import collections
 import json
 import random
 from pathlib import Path
@@ -44,7 +45,13 @@ def hippocampus(root, split, *, cache="auto", problems=None):
     known("split", split, SPLITS)
     root, found = Path(root), Problems("hippocampus")
     sources, spacing = [], None
-    for name in _names(root, split):
+    splits = _splits(root)
+    if not splits.get(split):
+        raise NoImages(f"{root / 'dataset.json'} has no {split} subjects in its `split`. Available: {', '.join(n for n in splits if splits[n])}.")
+    for name, times in collections.Counter(splits[split]).items():
+        if times > 1:
+            found.append(f"{root / 'dataset.json'} lists {name} {times} times in {split}. Expected each subject once: remove the others.")
+    for name in dict.fromkeys(splits[split]):
         source = Source(name.removesuffix(".nii.gz"), root / "imagesTr" / name, root / "labelsTr" / name)
         with found.caught():
             header = check_grids(source)
@@ -66,21 +73,19 @@ def hippocampus(root, split, *, cache="auto", problems=None):
     )
 
 
-def _names(root, split):
-    """File names of a split, in the order of dataset.json."""
+def _splits(root):
+    """{split: file names}, in the order of dataset.json."""
     path = root / "dataset.json"
     if not path.is_file():
         raise ValueError(f"{root} is not Task04_Hippocampus: no file {path}. Expected dataset.json, imagesTr and labelsTr.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if "split" in content:
-            splits = {name: [Path(file).name for file in files] for name, files in content["split"].items()}
-        else:
-            names = [Path(item["image"]).name for item in content["training"]]
-            random.Random(42).shuffle(names)
-            splits = {name: names[int(low * len(names)) : int(high * len(names))] for name, (low, high) in FRACTIONS.items()}
+            if not all(isinstance(files, list) for files in content["split"].values()):
+                raise TypeError("a split that is no list")
+            return {name: [Path(file).name for file in files] for name, files in content["split"].items()}
+        names = [Path(item["image"]).name for item in content["training"]]
+        random.Random(42).shuffle(names)
+        return {name: names[int(low * len(names)) : int(high * len(names))] for name, (low, high) in FRACTIONS.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path} cannot be read. Expected the decathlon's JSON, with a list `training` of image and label.") from None
-    if not splits.get(split):
-        raise NoImages(f"{path} has no {split} subjects in its `split`. Available: {', '.join(name for name in splits if splits[name])}.")
-    return splits[split]

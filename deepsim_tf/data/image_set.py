@@ -57,6 +57,7 @@ class ImageSet:
         if atlas is None and any(j is None for _, j in self._pairs):
             raise ValueError(f"{name}: pairs with fixed=None need an atlas. Pass atlas=(image, labels).")
         self.atlas = None if atlas is None else self._check(*atlas, "atlas")
+        self._requested_cache = cache
         if cache == "auto":  # float32 images and int32 labels
             cache = "memory" if 8 * len(self.names) * np.prod(self.shape, dtype=np.int64) <= MEMORY else None
         if cache not in ("memory", None) and (files is None or not isinstance(cache, (str, os.PathLike))):
@@ -204,7 +205,7 @@ class ImageSet:
             pairs=self._pairs,
             atlas=None if self.atlas is None else coarse(self.atlas),
             true_flow=None if self._true_flow is None else lambda k: block_mean(self.true_flow(k), factor) / np.float32(factor),
-            cache=self.cache,
+            cache=self._requested_cache,
             files=self._files,
             settings=f"{self._settings} downsampled by {factor}",
             fit=f"pad:{factor * finer}" if how == "pad" else self.fit,

@@ -1,6 +1,7 @@
 """The user's own images, listed in a CSV file."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel
@@ -65,7 +66,9 @@ def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, clas
     for _, labels in headers if slices else ():  # a slice may be empty, a whole stack is a mistake
         with found.caught():
             check_not_empty(read_volume(labels, kind="labels"), labels) if labels else None
-    if classes is None and any(labels for _, labels in headers):
+    if not any(labels for _, labels in headers):
+        classes = None
+    elif classes is None:
         classes = _count_classes(headers, label_map, found)
     chosen = [row for row in rows if (split is None or row.split == split) and all(image in headers for image in row.images)]
     if not chosen and not found:
@@ -159,10 +162,22 @@ def _count_classes(headers, label_map, found):
     """As many as the label map has, or as the label files show: all of them, so that the splits agree."""
     if label_map is not None:
         return 1 + max(target for _, target in label_map)
-    most = 0
-    for _, labels in headers:
-        with found.caught():
-            most = max(most, int(whole_labels(read_volume(labels, kind="labels"), labels).max()))
+
+    def present(labels):
+        return np.unique(whole_labels(read_volume(labels, kind="labels"), labels))
+
+    values = set()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for future in [pool.submit(present, labels) for _, labels in headers]:
+            with found.caught():
+                values.update(future.result().tolist())
+    most = max(values, default=0)
+    if most >= 16 and most + 1 > 2 * len(values):
+        some = ", ".join(map(str, sorted(values)[:8])) + (", and so on" if len(values) > 8 else "")
+        found.append(
+            f"The label files hold {len(values)} different labels up to {most} ({some}), which would be {most + 1} classes."
+            " Number them without gaps with a label map (--label-map), or give the number of classes (--classes)."
+        )
     return 1 + most
 
 

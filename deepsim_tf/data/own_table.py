@@ -31,7 +31,7 @@ def read_rows(path, found):
         ValueError: a file that cannot be read as a whole: missing, empty, or with other columns.
     """
     path = Path(path)
-    table = _read(path, EXPECTED)
+    table = read_table(path, EXPECTED)
     absent = [column for column in COLUMNS if column not in table]
     for column in table.columns:
         near = difflib.get_close_matches(str(column).strip().lower(), absent, n=1, cutoff=0.8)
@@ -47,10 +47,16 @@ def read_rows(path, found):
         raise ValueError(f"{path} has the column {given} alone. Expected labels of both images, or of none.")
     if table.empty:
         raise ValueError(f"{path} has no row below its header. Expected one image or pair in a row.")
-    rows = []
+    rows, lines = [], {}
     for line, cells in enumerate(table.to_dict("records"), start=2):
+        if not any(cells.values()):  # a blank line
+            continue
         with found.caught():
-            rows.append(_row(path, line, cells, roles, any(labelled)))
+            row = _row(path, line, cells, roles, any(labelled))
+            first = lines.setdefault((row.images, row.split), line)
+            if first != line:
+                raise ValueError(f"{path}, line {line}: repeats line {first}. Expected each image or pair once in a split: remove one of them.")
+            rows.append(row)
     return rows
 
 
@@ -70,16 +76,16 @@ def _row(path, line, cells, roles, labelled):
 
 
 def read_label_map(label_map):
-    """((label, class), ..) from a dict, or from a CSV file with the columns label and class.
+    """((label, class), ..) from a dict, from such pairs, or from a CSV file with the columns label and class.
 
     Raises:
         ValueError: a file that cannot be read, numbers that are no integers from 0 on, a label that occurs twice.
     """
-    if isinstance(label_map, dict):
-        pairs, where = list(label_map.items()), "label_map"
+    if isinstance(label_map, (dict, list, tuple)):
+        pairs, where = [tuple(pair) for pair in (label_map.items() if isinstance(label_map, dict) else label_map)], "label_map"
     else:
         where = Path(label_map)
-        table = _read(where, "Expected the columns label and class")
+        table = read_table(where, "Expected the columns label and class")
         if not {"label", "class"} <= set(table.columns):
             raise ValueError(f"{where} has the columns {', '.join(map(str, table.columns))}. Expected label and class.")
         pairs = list(zip(table["label"], table["class"]))
@@ -92,14 +98,18 @@ def read_label_map(label_map):
     return numbers
 
 
-def _read(path, expected):
+def read_table(path, expected):
+    """The cells of a CSV file as text, without spaces around them; `expected` ends the messages about a file that is none."""
     if not path.is_file():
         raise ValueError(f"No file {path}. Expected a CSV file; check its name.")
     try:
         # Every cell as text: an identifier such as 007 is no number, and "NA" may be a name.
-        table = pandas.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig").fillna("")
+        table = pandas.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig").fillna("")
     except (ValueError, UnicodeDecodeError) as error:  # pandas's ParserError and EmptyDataError are ValueErrors
         raise ValueError(f"{path} cannot be read as a CSV file ({' '.join(str(error).split())}). {expected}.") from None
     if not isinstance(table.index, pandas.RangeIndex):  # pandas takes the surplus for names of the rows, and shifts the columns
         raise ValueError(f"{path} has more cells in its rows than columns in its header ({', '.join(table)}). {expected}.")
-    return table
+    if len(table.columns) == 1 and ";" in table.columns[0]:
+        raise ValueError(f"{path} is separated by semicolons. Expected commas between the cells: save it as CSV with commas.")
+    table.columns = [str(column).strip() for column in table]
+    return table.apply(lambda column: column.str.strip())

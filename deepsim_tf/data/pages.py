@@ -18,18 +18,20 @@ class UnsuitableError(ValueError):
     """A file that can be read, but is no 2-D or 3-D image of one channel; the message names it."""
 
 
-def read_pages(path, page=None):
+def read_pages(path, page=None, kind="image"):
     """All pages (rows, columns) or (pages, rows, columns), or one page of several, as they are in the file."""
     _check_complete(path)
     with _open(path) as file:
-        _check_mode(file, path)
-        count = getattr(file, "n_frames", 1)
-        if page is not None and page >= count:
-            raise ValueError(f"page {page} of {count}")
         pages = []
-        for number in range(count) if page is None else (page,):
-            file.seek(number)
+        # One page is sought directly: to count the pages of a long stack, Pillow reads the headers of all of them.
+        for number in range(getattr(file, "n_frames", 1)) if page is None else (page,):
+            try:
+                file.seek(number)
+            except EOFError:
+                raise ValueError(f"there is no page {number}") from None
             _check_mode(file, path)
+            if kind == "image" and file.mode == "P":
+                raise UnsuitableError(f"{path} has indexed colours (mode P). Expected grey intensities: convert it first.")
             pages.append(_array(file))
     if len({array.shape for array in pages}) > 1:
         raise UnsuitableError(f"{path} has pages of shapes {[array.shape for array in pages]}. Expected pages (rows, columns) of one shape.")

@@ -60,6 +60,11 @@ def check_bits(raw, rule, where):
             f"{where}: holds {bits}-bit values up to {raw.max()}, and the intensity rule fixed:{low:g}:{high:g} expects values up to about {high:g}."
             f" Name the rule that fits, such as fixed:0:{2**bits}, or save the image with fewer bits."
         )
+    if name == "fixed" and float(raw.max()) - float(raw.min()) < 0.02 * (high - low):
+        raise ValueError(
+            f"{where}: holds values from {raw.min()} to {raw.max()}, less than 2 % of the range of the intensity rule fixed:{low:g}:{high:g}."
+            " Name the rule that fits: was the image scaled before?"
+        )
 
 
 def whole_labels(labels, where):

@@ -51,7 +51,7 @@ def read_volume(path, *, page=None, kind="image"):
     """
     with _readable(path) as (path, suffix):
         if suffix in (".png", ".tif", ".tiff"):
-            return read_pages(path, page)
+            return read_pages(path, page, kind)
         if suffix in (".npy", ".npz"):
             array = _load_array(path, suffix, kind)
         else:
@@ -74,6 +74,9 @@ def read_header(path, *, kind="image"):
             array = _load_array(path, suffix, kind, mmap_mode="r")
             return Header(_spatial(path, array.shape), array.dtype, None)
         image = nibabel.load(path)
+        if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
+            received = f"{path} has the affine {image.affine.tolist()}"
+            raise UnsuitableError(f"{received}. Expected finite numbers that map voxels to millimetres: repair its header.")
         return Header(_spatial(path, image.shape), image.get_data_dtype(), image.affine)
 
 

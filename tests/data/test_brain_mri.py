@@ -68,7 +68,7 @@ def test_a_byte_order_mark_further_columns_and_any_row_order_are_fine(root):
         (METADATA + "S6,train\n", "metadata.csv lists subject 'S6', and there is no folder .*data/S6. Add it, or remove the row"),
         ("subject,SPLIT\nS3,train\n", "metadata.csv has no column subject_id. Expected subject_id and SPLIT. Received: subject, SPLIT"),
         ("subject_id,split\nS3,train\n", "has no column SPLIT"),
-        ("", "metadata.csv cannot be read as a CSV file with the columns subject_id and SPLIT"),
+        ("", "metadata.csv cannot be read as a CSV file .* Expected the columns subject_id and SPLIT"),
         ("subject_id,SPLIT\nS1,val\n", "metadata.csv has no train subjects. Expected rows with SPLIT train"),
         ("subject_id,SPLIT\nS1,val,1,2\n\xff", "metadata.csv"),
     ],

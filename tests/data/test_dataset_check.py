@@ -155,8 +155,11 @@ def table(tmp_path):
     return tmp_path / "own.csv"
 
 
+NO_VAL = "note: no val images; a training needs train and val"
+
+
 def test_own_data_are_looked_through_once(table, capsys):
-    assert check(capsys, "csv", table) == (0, ["all: 5 images of 8 x 9, 20 pairs, 3 classes, intensity minmax", "No problem found."])
+    assert check(capsys, "csv", table) == (0, ["all: 5 images of 8 x 9, 20 pairs, 3 classes, intensity minmax", NO_VAL, "No problem found."])
     folder = table.parent
     write_pages(folder / "b.tif", noise((7, 9)))
     write_pages(folder / "c.tif", np.full((8, 9), 7, np.uint8))

@@ -214,3 +214,25 @@ def test_auto_keeps_in_memory_what_fits(monkeypatch, memory, cache):
         intensity="none", pairs=[], cache="auto",
     )  # fmt: skip
     assert images.cache == cache and images.cached == (cache == "memory")
+
+
+def test_two_datasets_with_equal_names_and_settings_share_a_folder_in_peace(tmp_path):
+    made = []
+
+    def load():
+        made.append(1)
+        return np.zeros((2, 2, 1), np.float32), None
+
+    for root in ("a", "b"):
+        (tmp_path / root).mkdir()
+        (tmp_path / root / "x.png").write_bytes(b"image")
+    cache = FolderCache(tmp_path / "cache", "same settings")
+    for root in ("a", "b", "a", "b"):
+        cache.fetch("x.png", [tmp_path / root / "x.png"], load)
+    assert len(made) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ValueError, match=r"The cache .*file cannot be written \(Not a directory\). Expected a folder"):
+        FolderCache(tmp_path / "file", "settings")

@@ -362,6 +362,5 @@ def test_a_full_disk_stops_the_run(root, coarse, monkeypatch):
 def test_progress_and_bad_subjects_are_shown(root, coarse, capsys):
     write_subject(root, "a")
     write_subject(root, "b", None)
-    prepare_brain_mri(root, root.parent / "out")
-    shown = capsys.readouterr()
-    assert "2/2" in shown.err and "b is left out. " in shown.out
+    prepared = prepare_brain_mri(root, root.parent / "out")
+    assert "2/2" in capsys.readouterr().err and list(prepared.failed) == ["b"]

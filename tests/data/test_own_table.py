@@ -54,11 +54,10 @@ def test_names_with_spaces_and_absolute_paths_are_files(tmp_path):
         ("image\n", "own.csv has no row below its header. Expected one image or pair in a row"),
         ("a.png\nb.png\n", "own.csv has the columns a.png. Expected moving, fixed and optionally moving_labels, fixed_labels, split; or image"),
         ("moving\na.png\n", "own.csv has the columns moving. Expected"),
-        ("image;labels;split\na.png;la.png;val\n", "own.csv has the columns image;labels;split. Expected"),
+        ("image;labels;split\na.png;la.png;val\n", "own.csv is separated by semicolons. Expected commas"),
         ("image,moving,fixed\na.png,a.png,b.png\n", "own.csv has the columns image, moving, fixed. Expected"),
         ("image,Labels\na.png,la.png\n", "own.csv has a column 'Labels'. Did you mean 'labels'"),
         ("images\na.png\n", "has a column 'images'. Did you mean 'image'"),
-        ("image ,labels\na.png,la.png\n", "has a column 'image '. Did you mean 'image'"),
         ("moving,fixed,moving_labels\na.png,b.png,la.png\n", "has the column moving_labels alone. Expected labels of both images, or of none"),
         ("image,labels\na.png,la.png,val\n", r"has more cells in its rows than columns in its header \(image, labels\)"),
         ("image\na.png\nb.png,val,1\n", "own.csv cannot be read as a CSV file"),
@@ -126,3 +125,12 @@ def test_a_wrong_dict_is_refused(label_map, message):
         read_label_map(label_map)
     with pytest.raises(ValueError, match="No file nowhere.csv"):
         read_label_map("nowhere.csv")
+
+
+def test_spaces_around_cells_blank_lines_and_a_repeated_row(tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    path, found = tmp_path / "own.csv", Problems("own")
+    path.write_text("image , split\r\n a.png , train \r\n\r\nb.png,val\r\na.png,train\r\nc.png,val\r\n")
+    assert [(row.images[0][0].name, row.split, row.line) for row in read_rows(path, found)] == [("a.png", "train", 2), ("b.png", "val", 4)]
+    assert "line 5: repeats line 2." in found[0] and "line 6: no file" in found[1]

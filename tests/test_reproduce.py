@@ -1,0 +1,88 @@
+"""`reproduce`: every step of the comparison on tiny data, and its restart."""
+
+import deepsim_tf as ds  # isort: skip
+import numpy as np
+import pandas
+import pytest
+
+from deepsim_tf import noise, recipes, studies, training
+from deepsim_tf.cli import main
+
+DATASET = "synthetic-platelet"
+TINY = {"features": (2, 4), "epochs": 1, "steps_per_epoch": 2, "batch_size": 2}
+COUNT = {"train": 4, "val": 6}
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """A folder of a reproduction with three losses and two weights each."""
+    folder = tmp_path_factory.mktemp("reproduce")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(recipes.DATASETS, DATASET, lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]))
+        patch.setattr(studies, "SIGMAS", (0.0, 0.3))
+        for presets in (recipes.SEGMENTATION, recipes.AUTOENCODER, recipes.REGISTRATION):
+            patch.setitem(presets, (DATASET, "cpu"), TINY)
+        command = f"reproduce --dataset {DATASET} --losses ncc-sup,deepsim-ae,deepsim --factors 1,4 --out {folder} --verbose 0"
+        assert main(command.split()) == 0
+        before = {path: path.stat().st_mtime_ns for path in folder.glob("*/**/model.keras")}
+        # Once more: nothing is trained again.
+        patch.setattr(training.keras.Model, "fit", lambda *args, **kwargs: pytest.fail("trained again"))
+        assert main(command.split()) == 0
+        assert before == {path: path.stat().st_mtime_ns for path in folder.glob("*/**/model.keras")} and len(before) == 8
+        yield folder
+
+
+def test_it_writes_every_table_and_figure(out):
+    files = ["pairs", "summary", "statistics", "sweep", "extractors", "noise"]
+    assert all((out / f"{name}.csv").is_file() for name in files)
+    figures = {path.name for path in (out / "figures").glob("*.png")}
+    expected = ("convergence", "dice", "dice_per_class", "smoothness", "noise", "example_methods", "similarity_deepsim", "features_deepsim_ae")
+    assert {f"{name}.png" for name in expected} <= figures
+    assert (out / "report.html").read_text().count("<table") >= 4
+
+
+def test_the_sweep_holds_every_weight_and_chooses_the_best_on_validation_pairs(out):
+    table = pandas.read_csv(out / "sweep.csv")
+    weights = {method: rows["weight"].tolist() for method, rows in table.groupby("method")}
+    assert weights == {"NCC_sup": [0.5, 2.0], "DeepSim_ae": [1.0, 4.0], "DeepSim": [0.1, 0.4]}
+    for _, rows in table.groupby("method"):
+        assert rows.loc[rows["chosen"], "dice"].tolist() == [rows["dice"].max()]
+    assert list(pandas.read_csv(out / "extractors.csv")["extractor"]) == ["autoencoder", "segmentation"]
+
+
+def test_the_summary_has_intervals_and_the_dice_at_equal_smoothness(out):
+    summary = pandas.read_csv(out / "summary.csv").set_index("method")
+    assert list(summary.index) == ["identity", "NCC_sup", "DeepSim_ae", "DeepSim"]
+    assert (summary["dice_low"] <= summary["dice"]).all() and (summary["dice"] <= summary["dice_high"]).all()
+    chosen = pandas.read_csv(out / "sweep.csv").query("chosen")
+    smoothest = chosen.loc[chosen["sd_log_jacobian"].idxmin()]
+    np.testing.assert_allclose(summary.loc[smoothest["method"], "dice_matched"], smoothest["dice"])
+
+
+def test_dice_at_equal_smoothness_is_interpolated_and_never_extrapolated():
+    table = pandas.DataFrame({"sd_log_jacobian": [0.3, 0.1], "dice": [0.9, 0.7]})
+    assert studies.matched_dice(table, 0.2) == pytest.approx(0.8)
+    assert np.isnan(studies.matched_dice(table, 0.05)) and np.isnan(studies.matched_dice(table, 0.4))
+
+
+def test_noise_is_of_the_given_size_and_the_same_for_every_model():
+    images = ds.data.synthetic("cells", "val", size=(64, 64), count=2)
+    noisy = noise.with_noise(images, 0.2)
+    difference = noisy[1][0] - images[1][0]
+    assert abs(difference.std() - 0.2) < 0.01 and abs(difference.mean()) < 0.01
+    np.testing.assert_array_equal(noisy[1][0], noisy[1][0])
+    assert not np.array_equal(difference, noisy[0][0] - images[0][0])
+    np.testing.assert_array_equal(noisy[1][1], images[1][1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--losses mse,ssim", "Unknown loss 'ssim'. Available: mse, ncc, ncc-sup,"),
+        ("--factors a", "factors must be numbers, as in 0.25,1,4. Received: factors=a."),
+    ],
+)
+def test_wrong_arguments_are_one_line(arguments, words, capsys, tmp_path):
+    assert main(f"reproduce --dataset {DATASET} --out {tmp_path / 'r'} {arguments}".split()) == 2
+    error = capsys.readouterr().err
+    assert words in error and len(error.splitlines()) == 1 and not (tmp_path / "r").exists()
