@@ -20,7 +20,7 @@ def test_the_levels_are_those_of_the_paper_and_grey_images_are_scaled_as_kerass_
         "level_2": (1, 6, 8, 256),
     }
     prepared = keras.applications.vgg16.preprocess_input(np.repeat(image * 255, 3, axis=-1))
-    expected = keras.Model(network.inputs, network.get_layer("block3_conv3").output)(prepared)
+    expected = keras.Model(network.input, network.get_layer("block3_conv3").output)(prepared)
     np.testing.assert_allclose(features["level_2"], expected, rtol=1e-4, atol=1e-4)
     assert not extractor.trainable_variables
 
