@@ -1,15 +1,14 @@
 """DeepSim: the mean cosine similarity of deep features (Czolbe et al., Medical Image Analysis 87, 2023, equation 1)."""
 
-import math
-
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from deepsim_tf import checks
-from deepsim_tf.layers import resize
+from deepsim_tf.layers import resize, warp
 from deepsim_tf.losses.image_loss import at_least_float32
+from deepsim_tf.losses.voxel_weights import voxel_weights, weights_on_grid
 from deepsim_tf.models.feature_extractor import FeatureExtractor, level_names
 
 
@@ -64,7 +63,7 @@ def deepsim(features_fixed, features_warped, *, eps=1e-6, zero_mean=False, weigh
         if weights is None:
             levels.append(ops.mean(cosine, axis=voxels))
         else:
-            w = ops.cast(_weights_on_grid(weights, cosine.shape), cosine.dtype)
+            w = ops.cast(weights_on_grid(weights, cosine.shape), cosine.dtype)
             levels.append(ops.sum(w * cosine, axis=voxels) / ops.maximum(ops.sum(w, axis=voxels), eps))
     return 1 - sum(levels) / len(levels)
 
@@ -86,16 +85,22 @@ class DeepSim(keras.losses.Loss):
             `y_true` is then taken to be it.
         foreground: count only voxels where the fixed image is above this value. In a skull-stripped brain most
             voxels are empty, and their perfect agreement dilutes the mean; `foreground=0` leaves them out.
+        warp: `"image"` extracts the features of the warped image. `"features"` extracts those of the moving image and warps them,
+            by the flow on each level's grid, which costs no gradient through the extractor; it needs the flow, and so
+            `ds.models.registration_model`, which calls the loss on (fixed, {"moving", "flow"}).
         name, reduction, dtype: see keras.losses.Loss.
     """
 
-    def __init__(self, extractor, *, levels="all", zero_mean=False, eps=1e-6, fixed=None, foreground=None, name="deepsim", **kwargs):
+    def __init__(
+        self, extractor, *, levels="all", zero_mean=False, eps=1e-6, fixed=None, foreground=None, warp="image", name="deepsim", **kwargs
+    ):
         super().__init__(name=name, **kwargs)
         if not isinstance(extractor, FeatureExtractor):
             received = type(extractor).__name__
             raise ValueError(f"extractor must be a FeatureExtractor; make one with FeatureExtractor.from_model. Received: {received}.")
         self.extractor, self.levels = extractor.select(levels), level_names(levels, extractor.levels)
-        self.zero_mean, self.eps, self.foreground = zero_mean, eps, foreground
+        checks.known("warp", warp, ("image", "features"))
+        self.zero_mean, self.eps, self.foreground, self.warp = zero_mean, eps, foreground, warp
         self.fixed = None if fixed is None else self._atlas(fixed)
         self._fixed_features = None  # of the atlas, computed at the first call: when a model is loaded, the extractor's weights come last
 
@@ -109,14 +114,19 @@ class DeepSim(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """1 - DeepSim for each pair: images (batch, *spatial, channels), or `y_true` = (images, voxel weights) -> (batch,)."""
         fixed, weights = y_true if isinstance(y_true, tuple) else (y_true, None)
-        self._check(fixed, y_pred)
+        if (self.warp == "features") != isinstance(y_pred, dict):
+            raise ValueError('DeepSim(warp="features") needs the flow: compile it in ds.models.registration_model. Elsewhere, use warp="image".')
+        moved = y_pred["moving"] if self.warp == "features" else y_pred  # the image whose features are extracted
+        self._check(fixed, moved)
         if weights is not None:
-            weights = _voxel_weights(weights, y_pred)
+            weights = voxel_weights(weights, moved)
         if self.foreground is not None:
-            reference = fixed if self.fixed is None else ops.broadcast_to(self.fixed, ops.shape(y_pred))
+            reference = fixed if self.fixed is None else ops.broadcast_to(self.fixed, ops.shape(moved))
             inside = ops.cast(ops.any(reference > self.foreground, axis=-1), "float32")
             weights = inside if weights is None else inside * weights
-        features_fixed, features_warped = self._both(fixed, y_pred)
+        features_fixed, features_warped = self._both(fixed, moved)
+        if self.warp == "features":
+            features_warped = {level: _warped(ops.stop_gradient(f), y_pred["flow"]) for level, f in features_warped.items()}
         return deepsim(features_fixed, features_warped, eps=self.eps, zero_mean=self.zero_mean, weights=weights)
 
     def similarity_map(self, fixed, warped):
@@ -172,6 +182,7 @@ class DeepSim(keras.losses.Loss):
             "zero_mean": self.zero_mean,
             "eps": self.eps,
             "foreground": self.foreground,
+            "warp": self.warp,
             "fixed": None if self.fixed is None else {"shape": list(self.fixed.shape)},
         }
 
@@ -195,18 +206,9 @@ class DeepSim(keras.losses.Loss):
             self._fixed_features = None
 
 
-def _voxel_weights(weights, images):
-    """Check weights of shape (batch, *spatial) or (batch, *spatial, 1), and return them as the first."""
-    weights = weights[..., 0] if len(weights.shape) == len(images.shape) else weights
-    if tuple(weights.shape[1:]) != tuple(images.shape[1:-1]):
-        raise ValueError(f"sample_weight must weigh images, (batch,), or voxels, {tuple(images.shape[:-1])}. Received: {tuple(weights.shape)}.")
-    return weights
-
-
-def _weights_on_grid(weights, shape):
-    """Average voxel weights (batch, *spatial) onto the grid of a level, (batch, *spatial_l)."""
-    weights = ops.convert_to_tensor(weights)[..., None]
-    # As often halved as the level is: one pooling by the ratio of odd sizes would land beside the level's voxels.
-    for _ in range(round(math.log2(weights.shape[1] / shape[1]))):
-        weights = ops.average_pool(weights, 2, strides=2, padding="same")
-    return weights[(slice(None), *(slice(n) for n in shape[1:]), 0)]
+def _warped(features, flow):
+    """Features (batch, *spatial_l, channels) of the moving image, warped by the flow (batch, *spatial, ndim) on their own grid."""
+    shape = features.shape[1:-1]
+    # A displacement in voxels of the image is, in voxels of a level, shorter by the ratio of the sizes.
+    ratio = [small / large for small, large in zip(shape, flow.shape[1:-1], strict=True)]
+    return warp(features, resize(flow, shape) * ops.cast(ratio, flow.dtype))

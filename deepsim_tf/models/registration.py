@@ -112,10 +112,10 @@ class RegistrationModel(Checked, keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Similarity, weighted regulariser and weighted supervised term; `sample_weight` goes to the similarity."""
-        if getattr(self.similarity, "warps_features", False):
-            similarity = self.similarity.after_extraction(x["fixed"], x["moving"], y_pred["flow"], sample_weight)
-        else:
-            similarity = self.similarity(x["fixed"], y_pred["warped"], sample_weight)
+        # DeepSim(warp="features") warps after the extraction, and so takes the parts instead of the warped image.
+        parts = {"moving": x["moving"], "flow": y_pred["flow"]}
+        warped = parts if getattr(self.similarity, "warp", "image") == "features" else y_pred["warped"]
+        similarity = self.similarity(x["fixed"], warped, sample_weight)
         field = y_pred.get("velocity", y_pred["flow"])
         regularizer = 0.0 if self.regularizer is None else self.regularizer(tf.zeros_like(field), field)
         self._trackers["similarity"].update_state(similarity)
