@@ -5,13 +5,15 @@ from keras import layers as kl
 
 from deepsim_tf import checks
 from deepsim_tf.layers import CropLike
-from deepsim_tf.models.checked import Checked, dtype_policy
+from deepsim_tf.models.checked import Checked, Rebuilt, dtype_policy
 from deepsim_tf.models.unet import build_autoencoder, resolve_features
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class Autoencoder(Checked, keras.Model):
+class Autoencoder(Checked, Rebuilt, keras.Model):
     """A U-Net without skip connections that reproduces its input; make one with `autoencoder`."""
+
+    ARGUMENTS = ("shape", "backbone", "features", "batch_norm", "dropout", "policy")
 
     def __init__(self, shape, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True, policy=None, **kwargs):
         shape = checks.image_shape(shape)
@@ -25,19 +27,6 @@ class Autoencoder(Checked, keras.Model):
             super().__init__(images, kl.Activation("sigmoid", dtype="float32", name="reconstruction")(x), **kwargs)
         self.shape, self.backbone, self.features = shape, backbone, features
         self.batch_norm, self.dropout, self.policy = batch_norm, dropout, policy
-
-    def get_config(self):
-        """The arguments of the constructor, with the precision that the layers were made in."""
-        names = ("name", "shape", "backbone", "features", "batch_norm", "dropout", "policy")
-        return {**{name: getattr(self, name) for name in names}, "trainable": self.trainable}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Build the network anew from `get_config`."""
-        trainable = config.pop("trainable", True)
-        model = cls(**config)
-        model.trainable = trainable
-        return model
 
     def train_step(self, data):
         """One update, after a check that the images are finite."""

@@ -51,3 +51,21 @@ class Checked:
         checks.equal_counts(x)
         with checks.graph_errors():
             return super().predict(x, *args, **kwargs)
+
+
+class Rebuilt:
+    """Mixin for a functional keras.Model that is built by its constructor: saved as the arguments named in `ARGUMENTS`, not as a graph."""
+
+    ARGUMENTS = ()
+
+    def get_config(self):
+        """The arguments of the constructor, with the precision that the layers were made in."""
+        return {**{name: getattr(self, name) for name in ("name", *self.ARGUMENTS)}, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Build the network anew from `get_config`."""
+        trainable = config.pop("trainable", True)
+        model = cls(**config)
+        model.trainable = trainable
+        return model

@@ -7,13 +7,15 @@ from keras import ops
 from deepsim_tf import checks
 from deepsim_tf.layers import CropLike
 from deepsim_tf.metrics.overlap import batch_dice
-from deepsim_tf.models.checked import Checked, dtype_policy
+from deepsim_tf.models.checked import Checked, Rebuilt, dtype_policy
 from deepsim_tf.models.unet import build_unet, resolve_features
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class SegmentationModel(Checked, keras.Model):
+class SegmentationModel(Checked, Rebuilt, keras.Model):
     """A U-Net with a softmax over the classes; make one with `segmentation_model`."""
+
+    ARGUMENTS = ("shape", "classes", "backbone", "features", "batch_norm", "dropout", "policy")
 
     def __init__(self, shape, classes, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True, policy=None, **kwargs):
         shape = checks.image_shape(shape)
@@ -30,19 +32,6 @@ class SegmentationModel(Checked, keras.Model):
             super().__init__(images, kl.Softmax(dtype="float32", name="probabilities")(x), **kwargs)
         self.shape, self.classes, self.backbone, self.features = shape, classes, backbone, features
         self.batch_norm, self.dropout, self.policy = batch_norm, dropout, policy
-
-    def get_config(self):
-        """The arguments of the constructor, with the precision that the layers were made in."""
-        names = ("name", "shape", "classes", "backbone", "features", "batch_norm", "dropout", "policy")
-        return {**{name: getattr(self, name) for name in names}, "trainable": self.trainable}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Build the network anew from `get_config`."""
-        trainable = config.pop("trainable", True)
-        model = cls(**config)
-        model.trainable = trainable
-        return model
 
     def train_step(self, data):
         """One update, after a check that images are finite and labels lie within the classes."""
