@@ -23,8 +23,7 @@ def mind(images, *, radius=2, dilation=2):
     Heinrich et al., "Towards realtime multimodal fusion ... using self-similarities", MICCAI 2013; subtracting the minimum makes
     the largest entry of every voxel 1, the factor 1 / n of equation 4 in Heinrich et al., Medical Image Analysis 16, 2012. The
     neighbours are the six (2-D: four) at distance `dilation` on the axes; the pairs are the twelve (2-D: four) that lie sqrt(2)
-    `dilation` apart. Beyond the border images, and then the squared differences, continue with the border's value, as in the
-    MINDSSC that Heinrich published and the DeepSim authors use.
+    `dilation` apart. Beyond the border images, and then the squared differences, continue with the border's value.
 
     Args:
         images: tensor (batch, *spatial, channels), 2-D or 3-D, float; distances are averaged over the channels.
