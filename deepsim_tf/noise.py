@@ -3,7 +3,6 @@
 import numpy as np
 import pandas
 
-from deepsim_tf.data.image_set import ImageSet
 from deepsim_tf.evaluation import evaluate
 from deepsim_tf.statistics import bootstrap_interval
 
@@ -41,17 +40,8 @@ def with_noise(images, sigma, seed=0):
         return image + np.float32(sigma) * generator.standard_normal(image.shape, dtype=np.float32)
 
     atlas = images.atlas
-    return ImageSet(
+    return images.derived(
         lambda i: (noisy(i, images[i][0]), images[i][1]),
-        images.names,
-        name=images.name,
-        split=images.split,
-        classes=images.classes,
-        shape=images.shape,
-        spacing=images.spacing,
-        intensity=images.intensity,
-        pairs=images.pairs(),
         atlas=None if atlas is None else (noisy(len(images), atlas[0]), atlas[1]),
         cache=None,
-        fit=images.fit,
     )

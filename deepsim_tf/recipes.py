@@ -74,6 +74,11 @@ class Recipe:
             return augmentation.Compose([spatial, augmentation.RandomBiasField(), augmentation.RandomGamma(), augmentation.RandomNoise()])
         return None if self.augment == "none" else spatial
 
+    @property
+    def network(self):
+        """The arguments that the networks of all tasks share."""
+        return {name: getattr(self, name) for name in ("backbone", "features", "batch_norm", "dropout")}
+
     def optimizer(self):
         """Adam as the authors use it (PyTorch's epsilon), with gradient accumulation."""
         accumulation = self.accumulation if self.accumulation > 1 else None

@@ -28,14 +28,7 @@ def train_segmentation(recipe, folder, *, verbose=1):
     check_run(folder, recipe)
     train, val = _images(recipe, folder, verbose)
     keras.utils.set_random_seed(recipe.seed)
-    model = models.segmentation_model(
-        train.shape,
-        train.classes,
-        backbone=recipe.backbone,
-        features=recipe.features,
-        batch_norm=recipe.batch_norm,
-        dropout=recipe.dropout,
-    )
+    model = models.segmentation_model(train.shape, train.classes, **recipe.network)
     dice = keras.metrics.MeanMetricWrapper(models.segmentation_dice, name="dice")
     model.compile(recipe.optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy", dice])
     return _fit(model, recipe, folder, data.segmentation_dataset, train, val, verbose)
@@ -54,9 +47,7 @@ def train_autoencoder(recipe, folder, *, verbose=1):
     check_run(folder, recipe)
     train, val = _images(recipe, folder, verbose)
     keras.utils.set_random_seed(recipe.seed)
-    model = models.autoencoder(
-        train.shape, backbone=recipe.backbone, features=recipe.features, batch_norm=recipe.batch_norm, dropout=recipe.dropout
-    )
+    model = models.autoencoder(train.shape, **recipe.network)
     model.compile(recipe.optimizer(), "mse")
     return _fit(model, recipe, folder, data.autoencoder_dataset, train, val, verbose)
 
@@ -77,14 +68,11 @@ def train_registration(recipe, folder, *, verbose=1):
     keras.utils.set_random_seed(recipe.seed)
     model = models.registration_model(
         train.shape,
-        backbone=recipe.backbone,
-        features=recipe.features,
         int_steps=recipe.int_steps,
         classes=train.classes,
         intensity=train.intensity,
         image_fit=train.fit,
-        batch_norm=recipe.batch_norm,
-        dropout=recipe.dropout,
+        **recipe.network,
     )
     supervised = recipe.supervised()
     model.compile(recipe.optimizer(), similarity, regularizer=losses.Diffusion(), weight=recipe.weight, supervised=supervised)

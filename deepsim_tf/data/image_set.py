@@ -174,6 +174,13 @@ class ImageSet:
                 raise
         found.report(problems)
 
+    def derived(self, load, **changes):
+        """A set of other images under the same names and pairs; `load` and `changes` replace arguments of the constructor."""
+        kept = ("name", "split", "classes", "shape", "spacing", "intensity", "atlas", "fit")
+        arguments = {name: getattr(self, name) for name in kept}
+        arguments |= {"pairs": self._pairs, "files": self._files, "settings": self._settings, "cache": self._requested_cache}
+        return ImageSet(load, self.names, **{**arguments, "true_flow": self._true_flow, **changes})
+
     def downsampled(self, factor):
         """The same set on a grid `factor` times coarser on each axis, remainders cropped.
 
@@ -193,20 +200,12 @@ class ImageSet:
             return block_mean(image, factor), None if labels is None else block_centre(labels, factor)
 
         # The full-size images are read past the cache, or both resolutions would stay in memory, or on disk.
-        return ImageSet(
+        return self.derived(
             lambda i: coarse(self._cache[i] if i in self._cache else self._check(*self._load(i), self.names[i])),
-            self.names,
-            name=self.name,
-            split=self.split,
-            classes=self.classes,
             shape=tuple(n // factor for n in self.shape),
             spacing=tuple(s * factor for s in self.spacing),
-            intensity=self.intensity,
-            pairs=self._pairs,
             atlas=None if self.atlas is None else coarse(self.atlas),
             true_flow=None if self._true_flow is None else lambda k: block_mean(self.true_flow(k), factor) / np.float32(factor),
-            cache=self._requested_cache,
-            files=self._files,
             settings=f"{self._settings} downsampled by {factor}",
             fit=f"pad:{factor * finer}" if how == "pad" else self.fit,
         )

@@ -39,7 +39,7 @@ def test_an_affine_map_is_scipys(shape):
         np.testing.assert_allclose(ours, theirs, atol=tolerance)
 
 
-def test_a_quarter_turn_of_the_sampled_rotation_is_numpys():
+def test_rotations_cover_the_circle_and_a_quarter_turn_is_numpys():
     augment = RandomAffine(**{**OFF, "rotation": 180})
     matrices = augment.sample(1000, 2, (1, 2))[0].numpy()
     angles = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
