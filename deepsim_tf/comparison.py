@@ -23,7 +23,7 @@ class Background:
     """What a reproduction knows beyond the runs that are compared; each part may be absent.
 
     Args:
-        sweep: table of all weights of all losses, see `reproduction.sweep`.
+        sweep: table of all weights of all losses, see `studies.sweep`.
         reference: SD log|J| at which the losses are compared.
         matched: dict from method to its Dice there.
         extractors: table of how well the extractors do their own task.

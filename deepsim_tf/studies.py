@@ -14,6 +14,7 @@ from deepsim_tf.noise import SIGMAS
 
 DEMO = ("mse", "ncc", "deepsim")
 FACTORS = (0.25, 1.0, 4.0)  # of the preset's lambda
+EXTENSIONS = 2  # weights that a sweep may try beyond its ends
 PAPER = ("mse", "ncc", "ncc-sup", "nmi", "mind", "deepsim-ae", "deepsim")
 TRAININGS = {
     "segmentation": (recipes.segmentation, training.train_segmentation),
@@ -45,13 +46,16 @@ def demo(out, *, reduced=False, verbose=1):
     return evaluate_runs([out / loss for loss in DEMO], split="test", out=out, verbose=verbose)
 
 
-def sweep(dataset, preset, loss, out, *, factors=FACTORS, verbose=1, **changes):
+def sweep(dataset, preset, loss, out, *, factors=FACTORS, extensions=EXTENSIONS, verbose=1, **changes):
     """Train one loss with several weights of the regulariser, and measure each on the validation pairs.
+
+    A sweep whose best weight is its lowest or highest has not found the best: it goes on beyond that end, by the ratio of its last two weights.
 
     Args:
         dataset, preset, loss: names, see `recipes`.
         out: folder; each weight has a run folder in it, lambda_<weight>, and sweep.csv holds the means.
         factors: of the preset's weight.
+        extensions: number of weights that may be tried beyond the ends of `factors`; none where there is one factor.
         verbose: as in keras.Model.fit.
         changes: to the recipe, such as data, extractor, epochs.
 
@@ -62,21 +66,51 @@ def sweep(dataset, preset, loss, out, *, factors=FACTORS, verbose=1, **changes):
     checks.known("loss", loss, LOSSES)
     out, rows = pathlib.Path(out), []
     base = recipes.registration(dataset, preset, loss, **changes).weight
-    for weight in sorted({float(f"{base * factor:.4g}") for factor in factors}):
-        recipe = recipes.registration(dataset, preset, loss, **{**changes, "weight": weight})
-        folder = out / f"lambda_{weight:g}"
-        _say(verbose, f"{LOSSES[loss].title}, lambda {weight:g}: {folder}")
-        training.train_registration(recipe, folder, verbose=verbose)
-        means = _measured(folder, recipe, verbose)[["dice", "sd_log_jacobian", "folds"]].mean()
-        rows.append({"method": LOSSES[loss].title, "weight": weight, "run": str(folder), **means})
-    table = pandas.DataFrame(rows)
-    table["chosen"] = table.index == (table["dice"].idxmax() if table["dice"].notna().any() else 0)
+    untried = sorted({_rounded(base * factor) for factor in factors})
+    extensions = extensions if len(untried) > 1 else 0
+    while untried:
+        for weight in untried:
+            recipe = recipes.registration(dataset, preset, loss, **{**changes, "weight": weight})
+            folder = out / f"lambda_{weight:g}"
+            _say(verbose, f"{LOSSES[loss].title}, lambda {weight:g}: {folder}")
+            training.train_registration(recipe, folder, verbose=verbose)
+            means = _measured(folder, recipe, verbose)[["dice", "sd_log_jacobian", "folds"]].mean()
+            rows.append({"method": LOSSES[loss].title, "weight": weight, "run": str(folder), **means})
+        table = pandas.DataFrame(rows).sort_values("weight", ignore_index=True)
+        table["chosen"] = table.index == (table["dice"].idxmax() if table["dice"].notna().any() else 0)
+        untried = [weight for weight in [_beyond(table)] if weight is not None and extensions > 0]
+        extensions -= 1
     with written_aside(out / "sweep.csv") as aside:
         table.to_csv(aside, index=False)
     return table
 
 
-def reproduce(dataset, preset="cpu", *, out, losses=PAPER, factors=FACTORS, split="val", verbose=1, **changes):
+def _beyond(table):
+    """The weight to try next: beyond the end of a sweep where its best is at that end, else None."""
+    weights, best = table["weight"].to_numpy(), int(table["chosen"].argmax())
+    if not table["dice"].notna().any() or 0 < best < len(weights) - 1 or weights[0] == 0:
+        return None
+    return _rounded(weights[0] ** 2 / weights[1] if best == 0 else weights[-1] ** 2 / weights[-2])
+
+
+def _rounded(weight):
+    return float(f"{weight:.4g}")
+
+
+def reproduce(
+    dataset,
+    preset="cpu",
+    *,
+    out,
+    losses=PAPER,
+    factors=FACTORS,
+    extensions=EXTENSIONS,
+    extractor_epochs=None,
+    noise=SIGMAS,
+    split="val",
+    verbose=1,
+    **changes,
+):
     """Everything behind one table of the paper; what is finished is kept when the call is repeated.
 
     1. The extractors that the losses need, each in a run folder (segmentation, autoencoder).
@@ -88,14 +122,16 @@ def reproduce(dataset, preset="cpu", *, out, losses=PAPER, factors=FACTORS, spli
         dataset, preset: names, see `recipes`.
         out: folder of the runs and of the comparison.
         losses: names of `LOSSES`.
-        factors: of the preset's weights, for the sweep.
+        factors, extensions: of the preset's weights, see `sweep`.
+        extractor_epochs: epochs of the extractors' trainings, where `epochs` among the changes is for the registrations alone.
+        noise: standard deviations of the noise that is added to both images of a pair; empty for no such study.
         split: of the final comparison. The weights are always chosen on "val".
         verbose: as in keras.Model.fit.
         changes: to all recipes, such as data or epochs.
 
     Returns:
-        The summary, a DataFrame, with `dice_matched`: the Dice of a method's sweep at the smoothness (SD log|J|) of the smoothest
-        chosen method, interpolated; NaN where its sweep does not reach it.
+        The summary, a DataFrame, with `dice_matched`: the Dice of a method's sweep at one smoothness (SD log|J|, see
+        `common_smoothness`), interpolated; NaN where its sweep does not reach it.
     """
     out = pathlib.Path(out)
     for loss in losses:
@@ -105,22 +141,35 @@ def reproduce(dataset, preset="cpu", *, out, losses=PAPER, factors=FACTORS, spli
         if task in TRAININGS:
             make, train = TRAININGS[task]
             _say(verbose, f"Extractor: {task}")
-            train(make(dataset, preset, **changes), out / task, verbose=verbose)
+            longer = {} if extractor_epochs is None else {"epochs": extractor_epochs}
+            train(make(dataset, preset, **changes | longer), out / task, verbose=verbose)
             extractors[task] = str(out / task)
     tables = []
     for loss in losses:
-        extractor = extractors.get(LOSSES[loss].extractor)
-        tables.append(sweep(dataset, preset, loss, out / loss, factors=factors, verbose=verbose, extractor=extractor, **changes))
+        weights = {"factors": factors, "extensions": extensions, "extractor": extractors.get(LOSSES[loss].extractor)}
+        tables.append(sweep(dataset, preset, loss, out / loss, **weights, verbose=verbose, **changes))
     swept = pandas.concat(tables, ignore_index=True)
     chosen = swept[swept["chosen"]]
-    reference = float(chosen["sd_log_jacobian"].min())
+    reference = common_smoothness(swept)
     matched = {method: matched_dice(table, reference) for method, table in swept.groupby("method")}
     quality = _extractor_quality(extractors)
     for name, table in (("sweep.csv", swept), ("extractors.csv", quality)):
         with written_aside(out / name) as aside:
             table.to_csv(aside, index=False)
     background = Background(sweep=swept, reference=reference, matched=matched, extractors=quality if len(quality) else None)
-    return evaluate_runs(list(chosen["run"]), split=split, out=out, noise=SIGMAS, background=background, verbose=verbose)
+    return evaluate_runs(list(chosen["run"]), split=split, out=out, noise=noise, background=background, verbose=verbose)
+
+
+def common_smoothness(swept):
+    """The SD log|J| at which the methods of a sweep are compared.
+
+    That of the smoothest chosen run, or the nearest that all sweeps reach; where no value lies in the range of all, that of the
+    smoothest chosen run.
+    """
+    smoothest = float(swept.loc[swept["chosen"], "sd_log_jacobian"].min())
+    ranges = swept.groupby("method")["sd_log_jacobian"].agg(["min", "max"])
+    lowest, highest = float(ranges["min"].max()), float(ranges["max"].min())
+    return float(np.clip(smoothest, lowest, highest)) if lowest <= highest else smoothest
 
 
 def matched_dice(table, reference):
@@ -144,7 +193,7 @@ def _measured(folder, recipe, verbose):
     kept = folder / "measured_val.csv"
     if not kept.exists() or kept.stat().st_mtime_ns < (folder / "model.keras").stat().st_mtime_ns:
         with written_aside(kept) as aside:
-            evaluate(folder, recipe.native_images("val"), verbose=verbose).to_csv(aside, index=False)
+            evaluate(folder, recipe.native_images("val"), quick=True, verbose=verbose).to_csv(aside, index=False)
     return pandas.read_csv(kept)
 
 

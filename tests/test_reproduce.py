@@ -19,10 +19,10 @@ def out(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reproduce")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(recipes.DATASETS, DATASET, lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]))
-        patch.setattr(studies, "SIGMAS", (0.0, 0.3))
         for presets in (recipes.SEGMENTATION, recipes.AUTOENCODER, recipes.REGISTRATION):
             patch.setitem(presets, (DATASET, "cpu"), TINY)
-        command = f"reproduce --dataset {DATASET} --losses ncc-sup,deepsim-ae --factors 1,4 --out {folder} --verbose 0"
+        study = "--losses ncc-sup,deepsim-ae --factors 1,4 --extensions 0 --noise 0,0.3 --extractor-epochs 2"
+        command = f"reproduce --dataset {DATASET} {study} --out {folder} --verbose 0"
         assert main(command.split()) == 0
         before = {path: path.stat().st_mtime_ns for path in folder.glob("*/**/model.keras")}
         # Once more: nothing is trained again, up to the comparison, which is left out here.
@@ -48,7 +48,9 @@ def test_the_sweep_holds_every_weight_and_chooses_the_best_on_validation_pairs(o
     assert weights == {"NCC_sup": [0.5, 2.0], "DeepSim_ae": [1.0, 4.0]}
     for _, rows in table.groupby("method"):
         assert rows.loc[rows["chosen"], "dice"].tolist() == [rows["dice"].max()]
-    assert list(pandas.read_csv(out / "extractors.csv")["extractor"]) == ["autoencoder"]
+    extractors = pandas.read_csv(out / "extractors.csv")
+    assert list(extractors["extractor"]) == ["autoencoder"] and list(extractors["updates"]) == [4]  # 2 epochs, the registrations 1
+    assert pandas.read_csv(out / "noise.csv")["sigma"].drop_duplicates().tolist() == [0.0, 0.3]
 
 
 def test_the_summary_has_intervals_and_the_dice_at_equal_smoothness(out):
@@ -56,8 +58,42 @@ def test_the_summary_has_intervals_and_the_dice_at_equal_smoothness(out):
     assert list(summary.index) == ["identity", "NCC_sup", "DeepSim_ae"]
     assert (summary["dice_low"] <= summary["dice"]).all() and (summary["dice"] <= summary["dice_high"]).all()
     chosen = pandas.read_csv(out / "sweep.csv").query("chosen")
-    smoothest = chosen.loc[chosen["sd_log_jacobian"].idxmin()]
-    np.testing.assert_allclose(summary.loc[smoothest["method"], "dice_matched"], smoothest["dice"])
+    reference = studies.common_smoothness(pandas.read_csv(out / "sweep.csv"))
+    for method, points in pandas.read_csv(out / "sweep.csv").groupby("method"):
+        expected = studies.matched_dice(points, reference)
+        np.testing.assert_allclose(summary.loc[method, "dice_matched"], expected)
+    assert summary["dice_matched"].drop("identity").notna().any() and len(chosen) == 2
+
+
+def test_methods_are_compared_at_a_smoothness_that_all_sweeps_reach():
+    def swept(**smoothness):
+        rows = [{"method": m, "sd_log_jacobian": sd, "chosen": k == 0} for m, sds in smoothness.items() for k, sd in enumerate(sds)]
+        return pandas.DataFrame(rows)
+
+    assert studies.common_smoothness(swept(a=[0.3, 0.1, 0.5], b=[0.4, 0.2, 0.6])) == 0.3  # of the smoothest chosen run, within both
+    assert studies.common_smoothness(swept(a=[0.1, 0.5], b=[0.4, 0.2])) == 0.2  # b reaches no smoother
+    assert studies.common_smoothness(swept(a=[0.1, 0.2], b=[0.5, 0.4])) == 0.1  # no overlap
+
+
+@pytest.mark.parametrize(
+    ("dice_of", "extensions", "expected"),
+    [
+        (lambda weight: -weight, 2, [0.01, 0.02, 0.04, 0.08]),  # the lower the better
+        (lambda weight: weight, 1, [0.04, 0.08, 0.16]),
+        (lambda weight: weight, 0, [0.04, 0.08]),
+        (lambda weight: -abs(weight - 0.16), 5, [0.04, 0.08, 0.16, 0.32]),  # stops beyond the best
+    ],
+)
+def test_a_sweep_goes_on_beyond_an_end_that_is_its_best(dice_of, extensions, expected, tmp_path, monkeypatch):
+    monkeypatch.setitem(recipes.WEIGHTS[DATASET], "mse", 0.04)
+    monkeypatch.setattr(training, "train_registration", lambda *args, **kwargs: None)
+
+    def measured(folder, recipe, verbose):
+        return pandas.DataFrame({"dice": [dice_of(recipe.weight)], "sd_log_jacobian": 0.1, "folds": 0.0})
+
+    monkeypatch.setattr(studies, "_measured", measured)
+    table = studies.sweep(DATASET, "cpu", "mse", tmp_path, factors=(1, 2), extensions=extensions, verbose=0)
+    assert table["weight"].tolist() == expected and table.loc[table["chosen"], "dice"].tolist() == [table["dice"].max()]
 
 
 def test_dice_at_equal_smoothness_is_interpolated_and_never_extrapolated():

@@ -4,6 +4,7 @@ import click
 
 from deepsim_tf import comparison, recipes, studies, training
 from deepsim_tf.cli.options import CHANGES, DATA, DATASET, PRESET, READING, VERBOSE, reading, with_options
+from deepsim_tf.noise import SIGMAS
 
 
 @click.command()
@@ -72,6 +73,15 @@ FACTORS = click.option(
 )
 
 
+EXTENSIONS = click.option(
+    "--extensions",
+    type=click.IntRange(min=0),
+    default=studies.EXTENSIONS,
+    show_default=True,
+    help="Weights tried beyond the ends of the sweep while the best is at an end.",
+)
+
+
 @click.command()
 @DATASET
 @DATA
@@ -79,14 +89,16 @@ FACTORS = click.option(
 @click.option("--extractor", metavar="RUN", help="As in train-registration.")
 @PRESET
 @FACTORS
+@EXTENSIONS
 @click.option("--out", metavar="DIR", help="Folder of the runs and of sweep.csv.  [default: runs/DATASET/LOSS-sweep]")
 @with_options(*CHANGES, *READING)
 @VERBOSE
-def sweep(dataset, data, loss, preset, factors, out, verbose, **changes):
+def sweep(dataset, data, loss, preset, factors, extensions, out, verbose, **changes):
     """Train a loss with several weights of the regulariser, and measure them on the validation pairs."""
     options = reading(changes)
     out = out or f"runs/{dataset}/{loss}-sweep"
-    table = studies.sweep(dataset, preset, loss, out, factors=_numbers(factors), verbose=verbose, data=data, options=options, **changes)
+    weights = {"factors": _numbers("factors", factors), "extensions": extensions}
+    table = studies.sweep(dataset, preset, loss, out, **weights, verbose=verbose, data=data, options=options, **changes)
     click.echo(table.drop(columns="run").to_string(index=False))
 
 
@@ -96,11 +108,14 @@ def sweep(dataset, data, loss, preset, factors, out, verbose, **changes):
 @PRESET
 @click.option("--losses", default=",".join(studies.PAPER), show_default=True, help="Separated by commas.")
 @FACTORS
+@EXTENSIONS
+@click.option("--extractor-epochs", type=int, help="Of the extractors, where --epochs is for the registrations alone.")
+@click.option("--noise", default=",".join(map(str, SIGMAS)), show_default=True, help='Sigmas of the noise study; "" for none.')
 @click.option("--split", default="val", show_default=True, help="Of the final comparison; weights are chosen on val.")
 @click.option("--out", metavar="DIR", help="Folder of the runs and of the comparison.  [default: runs/DATASET-PRESET]")
 @with_options(*CHANGES, *READING)
 @VERBOSE
-def reproduce(dataset, data, preset, losses, factors, split, out, verbose, **changes):
+def reproduce(dataset, data, preset, losses, factors, extensions, noise, split, out, verbose, **changes):
     """Everything behind a table of the paper: extractors, all losses with their lambda, evaluation, statistics, figures, report.
 
     What is finished is kept: a killed reproduction continues with the same command.
@@ -108,15 +123,15 @@ def reproduce(dataset, data, preset, losses, factors, split, out, verbose, **cha
     options = reading(changes)
     out = out or f"runs/{dataset}-{preset}"
     names = [name.strip() for name in losses.split(",")]
-    more = {"factors": _numbers(factors), "split": split, "verbose": verbose}
-    studies.reproduce(dataset, preset, out=out, losses=names, data=data, options=options, **more, **changes)
+    more = {"factors": _numbers("factors", factors), "extensions": extensions, "noise": _numbers("noise", noise), "split": split}
+    studies.reproduce(dataset, preset, out=out, losses=names, data=data, options=options, verbose=verbose, **more, **changes)
 
 
-def _numbers(text):
+def _numbers(name, text):
     try:
-        return [float(part) for part in text.split(",")]
+        return [float(part) for part in text.split(",")] if text else []
     except ValueError:
-        raise ValueError(f"factors must be numbers, as in 0.25,1,4. Received: factors={text}.") from None
+        raise ValueError(f"{name} must be numbers, as in 0.25,1,4. Received: {name}={text}.") from None
 
 
 @click.command()
