@@ -31,7 +31,7 @@ DATASETS = {
     "synthetic-cells": _synthetic("cells", (96, 96)),
     "synthetic-brain": _synthetic("brain", (48, 56, 48)),
 }
-OPTIONS = {"csv": ("intensity", "shape", "fit", "classes", "label_map", "slices"), "platelet-em": ("merge",)}
+OPTIONS = {"csv": ("intensity", "shape", "fit", "classes", "label_map", "slices"), "platelet-em": ("merge",), "brain-mri": ("label_map",)}
 AUGMENTATIONS = ("none", "spatial", "spatial+intensity")
 
 

@@ -25,7 +25,7 @@ READING = [
     click.option("--shape", metavar="N,N[,N]", help="csv: size of the images, with --fit."),
     click.option("--fit", help="csv: pad or resample images of another size."),
     click.option("--classes", type=int, help="csv: number of classes with background.  [default: as many as the labels show]"),
-    click.option("--label-map", metavar="FILE", help="csv: CSV file with the columns label and class; merges labels, class 0 drops them."),
+    click.option("--label-map", metavar="FILE", help="csv, brain-mri: CSV file with the columns label and class; merges labels, class 0 drops them."),
     click.option("--slices", is_flag=True, default=None, help="csv: a stack is a series of 2-D images."),
     click.option("--merge/--no-merge", default=None, help="platelet-em: 3 classes, or those of the files.  [default: merge]"),
 ]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deepsim_tf.checks import known
-from deepsim_tf.data.own_table import read_table
+from deepsim_tf.data.own_table import read_label_map, read_table
 from deepsim_tf.data.pairing import SPLITS, to_atlas
 from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, check_grids, image_set, same_affine
@@ -15,15 +15,18 @@ CLASSES = 24  # the paper's, background included; an atlas with more has more
 INTENSITY = "fixed:0:128"
 
 
-def brain_mri(root, split, *, cache="auto", problems=None):
+def brain_mri(root, split, *, label_map=None, cache="auto", problems=None):
     """T1 brains in the paper's layout, from `deepsim prepare brain-mri`; each is registered to the atlas.
 
-    Intensities are x / 128, not clipped. There are 24 classes, or as many as the atlas shows where it has more.
+    Intensities are x / 128, not clipped. There are 24 classes, or as many as the atlas shows where it has more, or as many as the
+    label map has. The paper's classes, and those of `deepsim prepare brain-mri`, hold both halves of the brain: flips are among its
+    augmentations, and a segmentation of flipped brains cannot tell left from right. Labels that do need a label map, to merge them.
 
     Args:
         root: folder with data/SUBJECT/brain_aligned.nii.gz and seg_coalesced_aligned.nii.gz, the same two files in atlas/, and
             metadata.csv with the columns subject_id and SPLIT.
         split: "train", "val" or "test".
+        label_map: None, or classes of one's own: {label: class}, or a CSV file with the columns label and class; class 0 drops a label.
         cache: see ImageSet; "auto" streams what is larger than 2 GiB.
         problems: None raises a ValueError about the first problem; a list receives all of them, and their subjects are left out.
 
@@ -45,8 +48,8 @@ def brain_mri(root, split, *, cache="auto", problems=None):
     root, found = Path(root), Problems("brain-mri")
     atlas = Source("atlas", root / "atlas" / IMAGE, root / "atlas" / LABELS)
     header = check_grids(atlas)
-    classes = max(CLASSES, int(whole_labels(read_volume(atlas.labels), atlas.labels).max()) + 1)
-    reading = Reading(intensity=INTENSITY, classes=classes, shape=header.shape)
+    label_map = None if label_map is None else read_label_map(label_map)
+    reading = Reading(intensity=INTENSITY, classes=_classes(atlas.labels, label_map), shape=header.shape, label_map=label_map)
 
     subjects = _subjects(root / "metadata.csv", split, found)
     if not subjects:
@@ -71,6 +74,12 @@ def brain_mri(root, split, *, cache="auto", problems=None):
         atlas=loaded,
         cache=cache,
     )
+
+
+def _classes(atlas_labels, label_map):
+    if label_map is not None:
+        return 1 + max(target for _, target in label_map)
+    return max(CLASSES, int(whole_labels(read_volume(atlas_labels), atlas_labels).max()) + 1)
 
 
 def _subjects(path, split, found):

@@ -54,6 +54,22 @@ def test_an_atlas_of_more_classes_has_more_classes(root):
     assert brain_mri(root, "val").classes == 57
 
 
+def test_a_label_map_merges_left_and_right(root):
+    labels = blob(SHAPE, 4)
+    for folder in (root / "atlas", root / "data" / "S1"):
+        write_subject(folder, 0, labels=labels)
+    images = brain_mri(root, "val", label_map={1: 1, 2: 1, 3: 2, 4: 0})
+    expected = np.array([0, 1, 1, 2, 0])[labels]
+    assert images.classes == 3
+    np.testing.assert_array_equal(images[0][1], expected)
+    np.testing.assert_array_equal(images.atlas[1], expected)
+
+
+def test_a_label_that_the_map_leaves_out_is_refused(root):
+    with pytest.raises(ValueError, match="holds labels that the label map leaves out"):
+        brain_mri(root, "val", label_map={1: 1})
+
+
 def test_a_byte_order_mark_further_columns_and_any_row_order_are_fine(root):
     (root / "metadata.csv").write_text("\ufeffage,SPLIT,subject_id\n71,val,S2\n24,val,S1\n", encoding="utf-8")
     assert brain_mri(root, "val").names == ["S2", "S1"]
