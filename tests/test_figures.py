@@ -68,6 +68,14 @@ def test_every_pair_is_a_dot_of_its_box():
     np.testing.assert_array_equal(dots, [[0.80, 0.90], [0.92, 0.96]])
 
 
+def test_each_dataset_has_a_panel_of_its_own_methods():
+    both = pd.concat([pairs().assign(dataset="cells"), pairs().query("method != 'identity'").assign(dataset="brains")])
+    axes = boxplot._draw_dice_boxplot(both, None).axes
+    assert [axis.get_title(loc="left") for axis in axes] == ["cells", "brains"]
+    methods = list(dict.fromkeys(pairs()["method"]))
+    assert [tick.get_text() for tick in axes[1].get_xticklabels()] == [method for method in methods if method != "identity"]
+
+
 def test_grid_lines_pass_through_p_plus_flow():
     images, _ = pair((48, 48))
     flow = images.pop("flow")
