@@ -38,6 +38,7 @@ def check_dataset(dataset, path, *, verbose=1, **options):
             problems.extend([str(error)] if str(error) not in problems else [])
         else:
             labels = f"{images.classes} classes" if images.classes else "no labels"
+            labels += ", landmarks" if images.pairs() and images.landmarks(0) else ""
             size = " x ".join(map(str, images.shape))
             lines.append(f"{images.split}: {len(images)} images of {size}, {len(images.pairs())} pairs, {labels}, intensity {images.intensity}")
             pairs[images.split] = len(images.pairs())

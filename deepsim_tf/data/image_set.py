@@ -34,6 +34,7 @@ class ImageSet:
         atlas: `(image, labels or None)`, or None.
         true_flow: function of a pair's number that returns the true flow (*spatial, ndim) in voxels;
             None where it is unknown, as it is for all real data.
+        landmarks: function of a pair's number that returns what `landmarks` does; None where there are none.
         cache: `"memory"` keeps loaded images; None reads them each time; `"auto"` is the first up to 2 GiB, else the second; any
             other text is a folder that keeps them decoded, for the next epoch and the next run (entries follow changed files).
         files: function of an index that returns the paths of the files that are read; needed for a folder as cache.
@@ -43,9 +44,10 @@ class ImageSet:
 
     def __init__(
         self, load, names, *, name, split, classes, shape, spacing, intensity, pairs, atlas=None, true_flow=None, cache="memory",
-        files=None, settings="", fit=None,
+        files=None, settings="", fit=None, landmarks=None,
     ):  # fmt: skip
         self._load, self._true_flow, self._cache, self._stack, self._files, self._settings = load, true_flow, {}, None, files, settings
+        self._landmarks = landmarks
         self.names, self.name, self.split, self.classes, self.fit = list(names), name, split, classes, fit
         self.shape, self.spacing, self.intensity = tuple(int(n) for n in shape), tuple(float(s) for s in spacing), intensity
         if len(self.spacing) != len(self.shape):
@@ -107,6 +109,14 @@ class ImageSet:
         if self._true_flow is None:
             raise ValueError(f"The true flow of {self.name!r} is unknown. Only ds.data.synthetic(...) has one.")
         return self._true_flow(range(len(self._pairs))[k])
+
+    def landmarks(self, k):
+        """Landmarks of pair `k` as `(moving, fixed, spacing)`, or None where there are none.
+
+        Row n of moving and of fixed, (N, ndim) in voxels of this set's grid, is one point of the anatomy; spacing is the size in mm of a
+        voxel of the moving image on that grid: that of the set, unless fit="resample" stretched this image otherwise.
+        """
+        return None if self._landmarks is None else self._landmarks(range(len(self._pairs))[k])
 
     def files(self, index):
         """Paths of the files behind an image; empty where it is made, not read."""
@@ -179,13 +189,14 @@ class ImageSet:
         kept = ("name", "split", "classes", "shape", "spacing", "intensity", "atlas", "fit")
         arguments = {name: getattr(self, name) for name in kept}
         arguments |= {"pairs": self._pairs, "files": self._files, "settings": self._settings, "cache": self._requested_cache}
-        return ImageSet(load, self.names, **{**arguments, "true_flow": self._true_flow, **changes})
+        return ImageSet(load, self.names, **{**arguments, "true_flow": self._true_flow, "landmarks": self._landmarks, **changes})
 
     def downsampled(self, factor):
         """The same set on a grid `factor` times coarser on each axis, remainders cropped.
 
         Images are averaged over blocks (scikit-image's `downscale_local_mean`), labels take the sample
-        nearest to the block's centre, spacing is multiplied, a true flow is averaged and divided.
+        nearest to the block's centre, spacing is multiplied, a true flow is averaged and divided. Landmarks are left out: they
+        are for measuring, at the images' own resolution, and may lie in the remainders.
 
         Args:
             factor: a positive integer.
@@ -206,6 +217,7 @@ class ImageSet:
             spacing=tuple(s * factor for s in self.spacing),
             atlas=None if self.atlas is None else coarse(self.atlas),
             true_flow=None if self._true_flow is None else lambda k: block_mean(self.true_flow(k), factor) / np.float32(factor),
+            landmarks=None,
             settings=f"{self._settings} downsampled by {factor}",
             fit=f"pad:{factor * finer}" if how == "pad" else self.fit,
         )

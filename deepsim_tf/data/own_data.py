@@ -4,16 +4,17 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 from deepsim_tf.checks import image_shape, known
 from deepsim_tf.data.grids import FITS
 from deepsim_tf.data.intensity import parse_rule
+from deepsim_tf.data.own_headers import common_shape, plane, read_headers
+from deepsim_tf.data.own_landmarks import landmarks_of_pairs, read_points
 from deepsim_tf.data.own_table import read_label_map, read_rows
 from deepsim_tf.data.pairing import SPLITS, neighbours, subjects, to_atlas
 from deepsim_tf.data.problems import Problems
-from deepsim_tf.data.sources import Reading, Source, check_grids, image_set
+from deepsim_tf.data.sources import Reading, Source, image_set
 from deepsim_tf.data.validation import check_not_empty, whole_labels
 from deepsim_tf.data.volumes import read_volume
 
@@ -21,9 +22,11 @@ from deepsim_tf.data.volumes import read_volume
 def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, classes=None, label_map=None, slices=False, cache="auto", problems=None):
     """Images listed in a CSV file: NIfTI, MGZ, TIFF (several pages are a volume), PNG, npy, npz; 2-D or 3-D.
 
-    The file has the columns moving, fixed, and optionally moving_labels, fixed_labels, split: its rows are the pairs; where all
-    rows have one fixed image, it is the atlas. Or it has the columns image, and optionally labels, split: in train every
-    ordered pair of two images is a candidate, in val and test image i goes to image n - 1 - i. Paths count from the file's folder.
+    The file has the columns moving, fixed, and optionally moving_labels, fixed_labels, moving_landmarks, fixed_landmarks, split: its
+    rows are the pairs; where all rows have one fixed image, it is the atlas. Or it has the columns image, and optionally labels,
+    landmarks, split: in train every ordered pair of two images is a candidate, in val and test image i goes to image n - 1 - i.
+    Paths count from the file's folder. Landmarks are CSV files of voxels of the image file, see `ds.metrics.read_landmarks`; row n
+    of both files of a pair is one point, and `ds.evaluate` measures how far apart they are.
 
     Args:
         path: the CSV file.
@@ -37,7 +40,7 @@ def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, clas
         label_map: dict {label: class}, or a CSV file with the columns label and class. Several labels of one class are merged,
             class 0 drops a label; a label that the map leaves out is an error.
         slices: True takes a stack as a series of 2-D images. Neighbours in a stack are then paired, as in `platelet_em`; in a file
-            of pairs, slice k of moving goes to slice k of fixed.
+            of pairs, slice k of moving goes to slice k of fixed. Landmarks, which may lie between slices, are refused.
         cache: see ImageSet.
         problems: None raises a ValueError about the first problem; a list receives all of them, and their rows are left out.
 
@@ -46,7 +49,8 @@ def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, clas
 
     Raises:
         ValueError: a file that cannot be read, other columns, a row with a missing file or unknown split, 2-D and 3-D images
-            in one file, sizes that differ without `fit`, voxels of different orientation or size, image and labels on different grids.
+            in one file, sizes that differ without `fit`, voxels of different orientation or size, image and labels on different grids,
+            landmarks outside the image or of another number than its partner's.
 
     Example:
         >>> images = ds.data.from_csv("movie.csv", "train", intensity="quantile", slices=True)
@@ -62,7 +66,12 @@ def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, clas
     rows = read_rows(path, found)
     if split is not None and rows and all(row.split is None for row in rows):
         raise ValueError(f"{path} has no column split. Add it, with train, val or test in each row, to use split={split!r}.")
-    headers = _headers(rows, shape, fit, slices, found)
+    if slices and any(row.landmarks for row in rows):
+        raise ValueError(f"{path} lists landmarks, which belong to whole images. Leave out slices=True (--slices), or the columns of landmarks.")
+    headers = read_headers(rows, shape, fit, slices, found)
+    if headers:
+        shape = shape or common_shape([plane(header.shape, slices) for header in headers.values()], fit)
+    points = read_points(rows, headers, shape, fit, found)
     for _, labels in headers if slices else ():  # a slice may be empty, a whole stack is a mistake
         with found.caught():
             check_not_empty(read_volume(labels, kind="labels"), labels) if labels else None
@@ -71,6 +80,7 @@ def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, clas
     elif classes is None:
         classes = _count_classes(headers, label_map, found)
     chosen = [row for row in rows if (split is None or row.split == split) and all(image in headers for image in row.images)]
+    chosen = [row for row in chosen if row.line in points or not row.landmarks]
     if not chosen and not found:
         raise ValueError(f"{path} has no row with split {split!r}. Expected at least one.")
     found.report(problems)
@@ -78,12 +88,11 @@ def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, clas
         raise ValueError(f"{path} lists no file that can be used.")
 
     header = next(iter(headers.values()))
-    own_shape = _plane(header.shape, slices)
-    shape = shape or _common_shape([_plane(other.shape, slices) for other in headers.values()], fit)
-    stretched = np.divide(own_shape, shape) if fit == "resample" else 1
+    stretched = np.divide(plane(header.shape, slices), shape) if fit == "resample" else 1
     reading = Reading(intensity=intensity, classes=classes, shape=shape, fit=fit, label_map=label_map)
     fixed, atlas = {row.images[-1] for row in rows}, None
     if not slices and len(rows[0].images) == 2 and len(fixed) == 1 and fixed <= set(headers) and not fixed & {row.images[0] for row in rows}:
+        chosen = list({row.images: row for row in chosen}.values())  # an image of two splits is in the set once
         images = [row.images[:1] for row in chosen]
         sources, _ = _expanded(images, headers, False, path.parent)
         with found.caught():
@@ -102,60 +111,9 @@ def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, clas
         spacing=np.multiply(header.spacing[-len(shape) :], stretched),
         pairs=pairs,
         atlas=atlas,
+        landmarks=landmarks_of_pairs(chosen, points, pairs),
         cache=cache,
     )
-
-
-def _headers(rows, shape, fit, slices, found):
-    """{(image, labels): Header} of all files, comparable with the first; the others' problems go to `found`."""
-    headers, seen = {}, {}
-    for image, labels in dict.fromkeys(image for row in rows for image in row.images):
-        with found.caught():
-            if seen.setdefault(image, labels) != labels:
-                raise ValueError(f"{image} is listed with the labels {seen[image]} and {labels}. Expected one label file for an image.")
-            header = check_grids(Source(image.name, image, labels))
-            first_image, _ = next(iter(headers), (image, labels))
-            _check_alike(image, header, first_image, next(iter(headers.values()), header), shape, fit, slices)
-            headers[image, labels] = header
-    return headers
-
-
-def _check_alike(image, header, first_image, first, shape, fit, slices):
-    if len(header.shape) != len(first.shape) and not slices:
-        raise ValueError(
-            f"{image} is {len(header.shape)}-D, {first_image} {len(first.shape)}-D. Expected images of one dimension in a file;"
-            " with slices=True (--slices) a stack is a series of 2-D images."
-        )
-    expected = shape or _plane(first.shape, slices)
-    if len(_plane(header.shape, slices)) != len(expected):
-        raise ValueError(f"{image} has shape {header.shape}, which does not fit shape={expected}: the number of axes differs.")
-    if fit is None and _plane(header.shape, slices) != expected:
-        reason = "as asked" if shape else f"as {first_image} has"
-        raise ValueError(
-            f"{image} has shape {header.shape}. Expected {expected}, {reason}. Sizes that differ are centred with fit='pad' (--fit pad),"
-            " or stretched with fit='resample' (--fit resample)."
-        )
-    if header.affine is not None and first.affine is not None:
-        axes, first_axes = ("".join(nibabel.aff2axcodes(h.affine)) for h in (header, first))
-        if axes != first_axes:
-            raise ValueError(
-                f"{image} is oriented {axes}, {first_image} {first_axes}. Expected one orientation:"
-                " bring all to one, as nibabel.as_closest_canonical does."
-            )
-        spacing, first_spacing = (h.spacing[-len(expected) :] for h in (header, first))
-        if fit != "resample" and not np.allclose(spacing, first_spacing, rtol=0.01):
-            raise ValueError(
-                f"{image} has voxels of {spacing} mm, {first_image} of {first_spacing} mm. Expected one size: resample them first,"
-                " as nibabel.processing.resample_to_output does."
-            )
-
-
-def _plane(shape, slices):
-    return tuple(shape[-2:]) if slices else tuple(shape)
-
-
-def _common_shape(shapes, fit):
-    return tuple(int(n) for n in (np.median(shapes, axis=0) if fit == "resample" else np.max(shapes, axis=0)))
 
 
 def _count_classes(headers, label_map, found):

@@ -8,20 +8,24 @@ import pandas
 
 from deepsim_tf.data.pairing import SPLITS
 
-KINDS = {  # required columns: (role of the image, column of its labels)
-    ("moving", "fixed"): (("moving", "moving_labels"), ("fixed", "fixed_labels")),
-    ("image",): (("image", "labels"),),
+KINDS = {  # required columns: the columns of each image, its labels and its landmarks
+    ("moving", "fixed"): (("moving", "moving_labels", "moving_landmarks"), ("fixed", "fixed_labels", "fixed_landmarks")),
+    ("image",): (("image", "labels", "landmarks"),),
 }
-COLUMNS = ("moving", "fixed", "moving_labels", "fixed_labels", "image", "labels", "split")
-EXPECTED = "Expected moving, fixed and optionally moving_labels, fixed_labels, split; or image and optionally labels, split"
+COLUMNS = (*(column for roles in KINDS.values() for role in roles for column in role), "split")
+EXPECTED = (
+    "Expected moving, fixed and optionally moving_labels, fixed_labels, moving_landmarks, fixed_landmarks, split;"
+    " or image and optionally labels, landmarks, split"
+)
 
 
 class Row(NamedTuple):
-    """One line of the file: its images (one, or moving and fixed), each with its labels or None, and its split."""
+    """One line of the file: its images (one, or moving and fixed), each with its labels or None, its split and landmarks."""
 
     images: tuple  # of (path, labels path or None)
     split: str | None
     line: int
+    landmarks: tuple = ()  # of paths, one an image; empty where there are none
 
 
 def read_rows(path, found):
@@ -41,10 +45,14 @@ def read_rows(path, found):
     if len(kinds) != 1:
         raise ValueError(f"{path} has the columns {', '.join(map(str, table.columns))}. {EXPECTED}.")
     roles = KINDS[kinds[0]]
-    labelled = [labels in table for _, labels in roles]
-    if len(set(labelled)) > 1:
-        given = ", ".join(labels for _, labels in roles if labels in table)
-        raise ValueError(f"{path} has the column {given} alone. Expected labels of both images, or of none.")
+    for what, columns in zip(("labels", "landmarks"), list(zip(*roles))[1:]):
+        given = [column for column in columns if column in table]
+        if given and len(given) < len(columns):
+            raise ValueError(f"{path} has the column {given[0]} alone. Expected {what} of both images, or of none.")
+        foreign = [column for column in table.columns if column in COLUMNS and column.endswith(what) and column not in columns]
+        if foreign:  # it would be left out without a word
+            raise ValueError(f"{path} has the column {foreign[0]} beside {', '.join(kinds[0])}. {EXPECTED}.")
+    roles = [[column if column in table else None for column in role] for role in roles]
     if table.empty:
         raise ValueError(f"{path} has no row below its header. Expected one image or pair in a row.")
     rows, lines = [], {}
@@ -52,7 +60,7 @@ def read_rows(path, found):
         if not any(cells.values()):  # a blank line
             continue
         with found.caught():
-            row = _row(path, line, cells, roles, any(labelled))
+            row = _row(path, line, cells, roles)
             first = lines.setdefault((row.images, row.split), line)
             if first != line:
                 raise ValueError(f"{path}, line {line}: repeats line {first}. Expected each image or pair once in a split: remove one of them.")
@@ -60,19 +68,22 @@ def read_rows(path, found):
     return rows
 
 
-def _row(path, line, cells, roles, labelled):
+def _row(path, line, cells, roles):
     split = cells.get("split")
     if split is not None and split not in SPLITS:
         raise ValueError(f"{path}, line {line}: unknown split {split!r}. Available: {', '.join(SPLITS)}.")
-    images = []
-    for image, labels in roles:
-        for column in (image, labels) if labelled else (image,):
+    images, landmarks = [], []
+    for role in roles:
+        for column in filter(None, role):
             if not cells[column]:
-                raise ValueError(f"{path}, line {line}: the column {column} is empty. Expected a file; label all images or none.")
+                which = "landmarks of all rows or of none" if column.endswith("landmarks") else "label all images or none"
+                raise ValueError(f"{path}, line {line}: the column {column} is empty. Expected a file; {which}.")
             if not (path.parent / cells[column]).is_file():
                 raise ValueError(f"{path}, line {line}: no file {path.parent / cells[column]} ({column}). Paths count from the CSV file's folder.")
-        images.append((path.parent / cells[image], path.parent / cells[labels] if labelled else None))
-    return Row(tuple(images), split, line)
+        image, labels, points = (path.parent / cells[column] if column else None for column in role)
+        images.append((image, labels))
+        landmarks += [points] if points else []
+    return Row(tuple(images), split, line, tuple(landmarks))
 
 
 def read_label_map(label_map):

@@ -16,11 +16,19 @@ def rows(folder, text, encoding="utf-8"):
 
 def test_a_list_of_images_and_a_list_of_pairs_become_rows(tmp_path):
     a, b, la, lb = (tmp_path / f"{name}.png" for name in ("a", "b", "la", "lb"))
-    assert [tuple(row) for row in rows(tmp_path, "image\na.png\nb.png\n")[0]] == [(((a, None),), None, 2), (((b, None),), None, 3)]
-    assert rows(tmp_path, "labels,split,image\nla.png,val,a.png\n")[0] == [(((a, la),), "val", 2)]
-    assert rows(tmp_path, "moving,fixed\na.png,b.png\n")[0] == [(((a, None), (b, None)), None, 2)]
+    assert [tuple(row) for row in rows(tmp_path, "image\na.png\nb.png\n")[0]] == [(((a, None),), None, 2, ()), (((b, None),), None, 3, ())]
+    assert rows(tmp_path, "labels,split,image\nla.png,val,a.png\n")[0] == [(((a, la),), "val", 2, ())]
+    assert rows(tmp_path, "moving,fixed\na.png,b.png\n")[0] == [(((a, None), (b, None)), None, 2, ())]
     labelled = "moving,moving_labels,fixed,fixed_labels,split\na.png,la.png,b.png,lb.png,test\n"
-    assert rows(tmp_path, labelled)[0] == [(((a, la), (b, lb)), "test", 2)]
+    assert rows(tmp_path, labelled)[0] == [(((a, la), (b, lb)), "test", 2, ())]
+
+
+def test_landmarks_may_come_with_labels_or_without(tmp_path):
+    a, b, la, lb = (tmp_path / f"{name}.png" for name in ("a", "b", "la", "lb"))
+    assert rows(tmp_path, "landmarks,image\nlb.png,a.png\n")[0] == [(((a, None),), None, 2, (lb,))]
+    assert rows(tmp_path, "image,labels,landmarks\na.png,la.png,lb.png\n")[0] == [(((a, la),), None, 2, (lb,))]
+    pair = "moving,fixed,fixed_landmarks,moving_landmarks\na.png,b.png,lb.png,la.png\n"
+    assert rows(tmp_path, pair)[0] == [(((a, None), (b, None)), None, 2, (la, lb))]
 
 
 @pytest.mark.parametrize(
@@ -52,13 +60,17 @@ def test_names_with_spaces_and_absolute_paths_are_files(tmp_path):
     [
         ("", "own.csv cannot be read as a CSV file .*Expected moving, fixed and optionally"),
         ("image\n", "own.csv has no row below its header. Expected one image or pair in a row"),
-        ("a.png\nb.png\n", "own.csv has the columns a.png. Expected moving, fixed and optionally moving_labels, fixed_labels, split; or image"),
+        ("a.png\nb.png\n", "own.csv has the columns a.png. Expected moving, fixed and optionally moving_labels, .*, split; or image"),
         ("moving\na.png\n", "own.csv has the columns moving. Expected"),
         ("image;labels;split\na.png;la.png;val\n", "own.csv is separated by semicolons. Expected commas"),
         ("image,moving,fixed\na.png,a.png,b.png\n", "own.csv has the columns image, moving, fixed. Expected"),
         ("image,Labels\na.png,la.png\n", "own.csv has a column 'Labels'. Did you mean 'labels'"),
         ("images\na.png\n", "has a column 'images'. Did you mean 'image'"),
         ("moving,fixed,moving_labels\na.png,b.png,la.png\n", "has the column moving_labels alone. Expected labels of both images, or of none"),
+        ("moving,fixed,fixed_landmarks\na.png,b.png,la.png\n", "has the column fixed_landmarks alone. Expected landmarks of both images, or of none"),
+        ("moving,fixed,landmarks\na.png,b.png,la.png\n", "has the column landmarks beside moving, fixed. Expected moving, fixed and optionally"),
+        ("image,fixed_labels\na.png,la.png\n", "has the column fixed_labels beside image. Expected"),
+        ("image,landmark\na.png,la.png\n", "has a column 'landmark'. Did you mean 'landmarks'"),
         ("image,labels\na.png,la.png,val\n", r"has more cells in its rows than columns in its header \(image, labels\)"),
         ("image\na.png\nb.png,val,1\n", "own.csv cannot be read as a CSV file"),
     ],
@@ -83,6 +95,8 @@ def test_another_encoding_and_a_missing_file_are_refused(tmp_path):
         ("image,split\na.png,val\nb.png\n", "own.csv, line 3: unknown split ''. Available: train, val, test."),
         ("image,labels\na.png,\n", "own.csv, line 2: the column labels is empty. Expected a file; label all images or none."),
         ("moving,fixed\n,b.png\n", "own.csv, line 2: the column moving is empty. Expected a file; label all images or none."),
+        ("image,landmarks\na.png,la.png\nb.png,\n", "line 3: the column landmarks is empty. Expected a file; landmarks of all rows or of none."),
+        ("image,landmarks\na.png,pa.csv\n", "pa.csv (landmarks). Paths count from the CSV file's folder."),
         ("moving,fixed\na.png,c.png\n", "c.png (fixed). Paths count from the CSV file's folder."),
         ("image,labels\na.png,sub/la.png\n", "sub/la.png (labels). Paths count from the CSV file's folder."),
     ],
