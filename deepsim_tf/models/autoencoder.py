@@ -7,10 +7,11 @@ from deepsim_tf import checks
 from deepsim_tf.layers import CropLike
 from deepsim_tf.models.checked import Checked, Rebuilt, dtype_policy
 from deepsim_tf.models.unet import build_autoencoder, resolve_features
+from deepsim_tf.models.updates import Updates
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class Autoencoder(Checked, Rebuilt, keras.Model):
+class Autoencoder(Updates, Checked, Rebuilt, keras.Model):
     """A U-Net without skip connections that reproduces its input; make one with `autoencoder`."""
 
     ARGUMENTS = ("shape", "backbone", "features", "batch_norm", "dropout", "policy")
@@ -28,19 +29,12 @@ class Autoencoder(Checked, Rebuilt, keras.Model):
         self.shape, self.backbone, self.features = shape, backbone, features
         self.batch_norm, self.dropout, self.policy = batch_norm, dropout, policy
 
-    def train_step(self, data):
-        """One update, after a check that the images are finite."""
-        return super().train_step(self._checked(data))
-
-    def test_step(self, data):
-        """One validation step, after the same check."""
-        return super().test_step(self._checked(data))
-
-    def _checked(self, data):
+    def unpack_data(self, data):
+        """(x, y, sample_weight), after a check that the images are finite."""
         images, target, weight = keras.utils.unpack_x_y_sample_weight(data)
         checks.float_images("An autoencoder", images=images)
         (images,) = checks.finite_in_graph("An autoencoder", images=images)
-        return keras.utils.pack_x_y_sample_weight(images, target, weight)
+        return images, target, weight
 
 
 def autoencoder(shape, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True):

@@ -12,12 +12,13 @@ from deepsim_tf.metrics.overlap import batch_dice
 from deepsim_tf.models.checked import Checked, dtype_policy
 from deepsim_tf.models.registration_network import registration_network
 from deepsim_tf.models.unet import resolve_features
+from deepsim_tf.models.updates import Updates, batch_size, mean_results, whole
 
 LOSSES = {"mse": keras.losses.MeanSquaredError, "mae": keras.losses.MeanAbsoluteError}  # Keras's own, by name
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class RegistrationModel(Checked, keras.Model):
+class RegistrationModel(Updates, Checked, keras.Model):
     """A registration network with its own loss, `similarity(fixed, warped) + weight * regularizer(flow)`.
 
     Make one with `registration_model`. Called on {"moving", "fixed"}, images (batch, *shape, 1), it gives {"warped", "flow"}.
@@ -118,14 +119,17 @@ class RegistrationModel(Checked, keras.Model):
         similarity = self.similarity(x["fixed"], warped, sample_weight)
         field = y_pred.get("velocity", y_pred["flow"])
         regularizer = 0.0 if self.regularizer is None else self.regularizer(tf.zeros_like(field), field)
-        self._trackers["similarity"].update_state(similarity)
-        self._trackers["regularizer"].update_state(regularizer)
+        self._track("similarity", similarity, x)
+        self._track("regularizer", regularizer, x)
         loss = similarity + self.weight * regularizer
         if self.supervised is not None:
             supervised = self._compare_labels(y, y_pred["flow"])
-            self._trackers["supervised"].update_state(supervised)
+            self._track("supervised", supervised, x)
             loss += self.supervised_weight * supervised
         return loss
+
+    def _track(self, name, term, x):
+        self._trackers[name].update_state(whole(tf.convert_to_tensor(term)), sample_weight=batch_size(x))
 
     def _compare_labels(self, y, flow):
         if y is None:
@@ -134,46 +138,38 @@ class RegistrationModel(Checked, keras.Model):
         fixed, moving = (tf.one_hot(part, self.classes) for part in labels)  # (batch, *spatial) -> (batch, *spatial, classes)
         return self.supervised(fixed, warp(moving, flow))
 
-    def train_step(self, data):
-        """One update."""
-        x, y, sample_weight = self._unpack(data)
-        with tf.GradientTape() as tape:
-            y_pred = self(x, training=True, with_velocity=True)
-            loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
-            self._loss_tracker.update_state(loss)
-            scaled = self.optimizer.scale_loss(loss)
-        self.optimizer.apply_gradients(zip(tape.gradient(scaled, self.trainable_weights), self.trainable_weights, strict=True))
-        return self._results()
+    def forward(self, x, training):
+        """The outputs of `call`, and the velocity."""
+        return self(x, training=training, with_velocity=True)
 
-    def test_step(self, data):
-        """Losses, and the Dice of labels where there are any."""
-        x, y, sample_weight = self._unpack(data)
-        y_pred = self(x, training=False, with_velocity=True)
-        self._loss_tracker.update_state(self.compute_loss(x, y, y_pred, sample_weight, training=False))
-        if y is None:
-            return self._results()
+    def measure(self, x, y, y_pred, sample_weight, training):
+        """In validation the Dice of labels, where there are any."""
+        if training or y is None:
+            return
         moving, fixed = y["moving_labels"], y["fixed_labels"]
         moving, fixed = (checks.labels_in_graph("A registration model", labels, self.classes) for labels in (moving, fixed))
         warped = warp(moving[..., None], y_pred["flow"], interpolation="nearest")[..., 0]
         self._trackers["dice"].update_state(batch_dice(fixed, warped, self.classes))
-        return self._results("dice")
+
+    def results(self, data, training):
+        """The loss and its terms, and Dice in validation where there are labels: of all replicas, so far in this epoch."""
+        labelled = keras.utils.unpack_x_y_sample_weight(data)[1] is not None
+        terms = ["similarity", "regularizer", *(["supervised"] if self.supervised is not None else [])]
+        terms += ["dice"] if labelled and not training else []
+        return mean_results({"loss": self._loss_tracker, **{name: self._trackers[name] for name in terms}})
 
     def predict_step(self, data):
         """Predict, after the same check of the images."""
-        return self(self._unpack(data)[0], training=False)
+        return self(self.unpack_data(data)[0], training=False)
 
-    def _unpack(self, data):
+    def unpack_data(self, data):
+        """(x, y, sample_weight), after a check of the images."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if isinstance(sample_weight, dict):  # Keras copies the weights of arrays to each entry of y
             sample_weight = next(iter(sample_weight.values()))
         self._check(x["moving"], x["fixed"])
         moving, fixed = checks.finite_in_graph("A registration model", moving=x["moving"], fixed=x["fixed"])
         return {"moving": moving, "fixed": fixed}, y, sample_weight
-
-    def _results(self, *more):
-        found = {"loss": self._loss_tracker, **self._trackers}
-        terms = ["loss", "similarity", "regularizer", *(["supervised"] if self.supervised is not None else [])]
-        return {name: found[name].result() for name in (*terms, *more)}
 
     @property
     def metrics(self):
@@ -196,6 +192,7 @@ class RegistrationModel(Checked, keras.Model):
             "weight": self.weight,
             "supervised_weight": self.supervised_weight,
             "jit_compile": self.jit_compile,
+            **({"accumulation": self.accumulation} if self.accumulation > 1 else {}),
         }
 
 

@@ -9,10 +9,11 @@ from deepsim_tf.layers import CropLike
 from deepsim_tf.metrics.overlap import batch_dice
 from deepsim_tf.models.checked import Checked, Rebuilt, dtype_policy
 from deepsim_tf.models.unet import build_unet, resolve_features
+from deepsim_tf.models.updates import Updates
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class SegmentationModel(Checked, Rebuilt, keras.Model):
+class SegmentationModel(Updates, Checked, Rebuilt, keras.Model):
     """A U-Net with a softmax over the classes; make one with `segmentation_model`."""
 
     ARGUMENTS = ("shape", "classes", "backbone", "features", "batch_norm", "dropout", "policy")
@@ -33,25 +34,18 @@ class SegmentationModel(Checked, Rebuilt, keras.Model):
         self.shape, self.classes, self.backbone, self.features = shape, classes, backbone, features
         self.batch_norm, self.dropout, self.policy = batch_norm, dropout, policy
 
-    def train_step(self, data):
-        """One update, after a check that images are finite and labels lie within the classes."""
-        return super().train_step(self._checked(data))
-
-    def test_step(self, data):
-        """One validation step, after the same check."""
-        return super().test_step(self._checked(data))
-
     def predict_step(self, data):
         """Predict, after a check of the images."""
         (images, *_) = keras.utils.unpack_x_y_sample_weight(data)
         checks.float_images("A segmentation model", images=images)
         return super().predict_step(checks.finite_in_graph("A segmentation model", images=images)[0])
 
-    def _checked(self, data):
+    def unpack_data(self, data):
+        """(x, y, sample_weight), after a check that images are finite and labels lie within the classes."""
         images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
         checks.float_images("A segmentation model", images=images)
         (images,) = checks.finite_in_graph("A segmentation model", images=images)
-        return keras.utils.pack_x_y_sample_weight(images, checks.labels_in_graph("A segmentation model", labels, self.classes), weight)
+        return images, checks.labels_in_graph("A segmentation model", labels, self.classes), weight
 
 
 def segmentation_model(shape, classes, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True):

@@ -1,0 +1,174 @@
+"""What one update of the weights is: the gradient of the global batch, whatever the number of devices and of batches that make it."""
+
+import keras
+import tensorflow as tf
+
+
+class Updates:
+    """Mixin for a keras.Model, named before `Checked`: its `train_step` and `test_step`, under any strategy of tf.distribute.
+
+    Each replica has its share of the global batch. Keras divides a loss by the number of replicas, so that the sum of the replicas'
+    gradients is the gradient of the global batch; what is reported is multiplied by it again.
+    A subclass may define `unpack_data`, `forward`, `measure` and `results`.
+    """
+
+    accumulation, _accumulator = 1, None
+
+    def compile(self, *args, accumulation=1, **kwargs):
+        """See keras.Model.compile.
+
+        Args:
+            *args, **kwargs: of the model's own compile.
+            accumulation: batches in one update: their gradients are averaged. Without batch norm and dropout this equals one batch that
+                is so many times larger (Keras's `gradient_accumulation_steps` does not: it counts batches where Adam counts updates).
+
+        Raises:
+            ValueError: accumulation is no positive integer, or the optimiser accumulates too, which fails on several devices.
+        """
+        if not isinstance(accumulation, int) or isinstance(accumulation, bool) or accumulation < 1:
+            raise ValueError(f"accumulation must be the number of batches in one update, at least 1. Received: accumulation={accumulation!r}.")
+        super().compile(*args, **kwargs)
+        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        steps = inner.gradient_accumulation_steps
+        if steps and (accumulation > 1 or self.distribute_strategy.num_replicas_in_sync > 1):
+            raise ValueError(
+                f"Keras's gradient_accumulation_steps works on one device only. Received: an optimizer with gradient_accumulation_steps={steps}."
+                f" Leave it out, and pass accumulation={steps} to compile."
+            )
+        self.accumulation = accumulation
+        self._accumulator = Accumulator(self.trainable_weights, self.distribute_strategy) if accumulation > 1 else None
+
+    def get_compile_config(self):
+        """What `compile` received."""
+        config = super().get_compile_config()
+        return {**config, "accumulation": self.accumulation} if config and self.accumulation > 1 else config
+
+    @property
+    def update_state(self):
+        """Variables of a half-accumulated update, a list of tf.Variable, which a checkpoint must keep; not among the model's variables."""
+        return [] if self._accumulator is None else [self._accumulator.batches, *self._accumulator.sums]
+
+    def unpack_data(self, data):
+        """Checked (x, y, sample_weight) from what the dataset gave."""
+        return keras.utils.unpack_x_y_sample_weight(data)
+
+    def forward(self, x, training):
+        """The predictions that `compute_loss` takes."""
+        return self(x, training=training)
+
+    def measure(self, x, y, y_pred, sample_weight, training):
+        """Update the metrics other than the loss."""
+        self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def results(self, data, training):
+        """The metrics to show after a batch, a dict."""
+        return self.get_metrics_result()
+
+    def train_step(self, data):
+        """The gradient of one batch, and an update where it completes one."""
+        x, y, sample_weight = self.unpack_data(data)
+        with tf.GradientTape() as tape:
+            y_pred = self.forward(x, training=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        self._loss_tracker.update_state(whole(loss), sample_weight=batch_size(x))
+        self.apply(tape.gradient(scaled, self.trainable_weights))
+        self.measure(x, y, y_pred, sample_weight, training=True)
+        return self.results(data, training=True)
+
+    def test_step(self, data):
+        """The loss and the metrics of one batch."""
+
+        def step():
+            x, y, sample_weight = self.unpack_data(data)
+            y_pred = self.forward(x, training=False)
+            loss = self.compute_loss(x, y, y_pred, sample_weight, training=False)
+            self._loss_tracker.update_state(whole(loss), sample_weight=batch_size(x))
+            self.measure(x, y, y_pred, sample_weight, training=False)
+
+        if replicas() == 1:
+            step()
+        else:  # a last batch smaller than the number of replicas leaves some of them without an image
+            tf.cond(batch_size(data) > 0, step, lambda: None)
+        return self.results(data, training=False)
+
+    def apply(self, gradients):
+        """Change the weights by this replica's gradients of a batch; or keep them for the batch that completes the update."""
+        gradients = self._same_overflow(gradients)
+        if self._accumulator is None:
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+            return
+        self._accumulator.add(gradients)
+        # A condition around an update is possible only outside the replicas: `apply_gradients` lets them meet.
+        tf.distribute.get_replica_context().merge_call(self._apply_when_full)
+
+    def _apply_when_full(self, strategy):
+        full = tf.equal(self._accumulator.batches.assign_add(1) % self.accumulation, 0)
+        tf.cond(full, lambda: strategy.extended.call_for_each_replica(self._apply_mean), lambda: None)
+
+    def _apply_mean(self):
+        gradients = self._accumulator.take_mean(self.accumulation)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+
+    def _same_overflow(self, gradients):
+        """The gradients; under float16, NaN on every replica where they overflowed on one: LossScaleOptimizer looks at the first alone."""
+        if replicas() == 1 or not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            return gradients
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients if g is not None])
+        broken = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.where(finite, 0.0, 1.0))
+        poison = tf.where(broken > 0, float("nan"), 0.0)
+        return [None if g is None else g + tf.cast(poison, g.dtype) for g in gradients]
+
+
+class Accumulator:
+    """Sums of the gradients of several batches. Each replica keeps its own (ON_READ), so that replicas talk once an update, not once a batch.
+
+    No part of Keras's tracking: a model's file has the same variables with and without it.
+    """
+
+    def __init__(self, weights, strategy):
+        with strategy.scope():
+            on_read, mode = tf.VariableSynchronization.ON_READ, tf.VariableAggregation
+            self.batches = tf.Variable(0, trainable=False, dtype=tf.int64, aggregation=mode.ONLY_FIRST_REPLICA)
+            self.sums = [
+                tf.Variable(tf.zeros(w.shape, w.dtype), trainable=False, synchronization=on_read, aggregation=mode.SUM) for w in weights
+            ]
+
+    def add(self, gradients):
+        """Add this replica's gradients of a batch."""
+        for total, gradient in zip(self.sums, gradients, strict=True):
+            if gradient is not None:
+                total.assign_add(gradient)
+
+    def take_mean(self, batches):
+        """This replica's mean gradients over so many batches; the sums begin again at zero."""
+        means = [total / tf.cast(batches, total.dtype) for total in self.sums]
+        with tf.control_dependencies(means):
+            for total in self.sums:
+                total.assign(tf.zeros_like(total))
+        return means
+
+
+def replicas():
+    """Number of devices that share a batch, on all machines."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def whole(loss):
+    """A loss of a replica without Keras's division by the number of replicas: the mean of these over replicas is the global batch's."""
+    return loss * tf.cast(replicas(), loss.dtype)
+
+
+def batch_size(x):
+    """Number of images in this replica's share."""
+    return tf.shape(tf.nest.flatten(x)[0])[0]
+
+
+def mean_results(trackers):
+    """The values of keras.metrics.Mean by name: of all replicas, on each of them."""
+    values = {name: (tracker.total, tracker.count) for name, tracker in trackers.items()}
+    if replicas() == 1 or not tf.distribute.get_replica_context():  # outside the replicas, reading adds them up
+        return {name: tracker.result() for name, tracker in trackers.items()}
+    sums = tf.stack([tf.stack([tf.convert_to_tensor(part) for part in pair]) for pair in values.values()])  # (metrics, total and count)
+    sums = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
+    return {name: tf.math.divide_no_nan(total, count) for name, (total, count) in zip(values, tf.unstack(sums), strict=True)}
