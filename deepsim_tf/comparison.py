@@ -112,13 +112,16 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), backgr
 
 
 def print_table(summary):
-    """Print Dice, folds and training time, a row a method."""
-    table = rich.table.Table("", "Dice", "folds %", "SD log|J|", "HD95 mm", "s / step", box=rich.box.SIMPLE_HEAD)
+    """Print Dice, folds, distances and training time, a row a method; TRE where the images have landmarks."""
+    # heading: (column, factor, digits)
+    shown = {"Dice": ("dice", 1, 4), "TRE mm": ("tre", 1, 3), "folds %": ("folds", 100, 2), "SD log|J|": ("sd_log_jacobian", 1, 3)}
+    shown |= {"HD95 mm": ("hd95", 1, 4), "s / step": ("seconds_per_step", 1, 3)}
+    shown = {heading: how for heading, how in shown.items() if how[0] != "tre" or "tre" in summary}
+    table = rich.table.Table("", *shown, box=rich.box.SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in summary.to_dict("records"):
-        numbers = (row["dice"], 100 * row["folds"], row["sd_log_jacobian"], row["hd95"], row["seconds_per_step"])
-        cells = [f"{number:.{digits}f}" if np.isfinite(number) else "-" for number, digits in zip(numbers, (4, 2, 3, 4, 3), strict=True)]
+        cells = [f"{factor * row[name]:.{digits}f}" if np.isfinite(row[name]) else "-" for name, factor, digits in shown.values()]
         table.add_row(row["method"], *cells)
     rich.console.Console().print(table)
 

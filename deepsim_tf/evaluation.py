@@ -75,9 +75,9 @@ def evaluate(model, images, *, quick=False, verbose=1):
 
     Returns:
         pandas.DataFrame, one row a pair: moving, fixed (names), dice (mean over the classes present), dice_<class>, accuracy (fraction
-        of voxels with equal labels), hd95 and assd (means over the foreground classes, in mm), folds (fraction of voxels),
-        sd_log_jacobian, ndv (non-diffeomorphic volume, in percent), seconds (of the prediction). Without labels, what compares
-        them is NaN.
+        of voxels with equal labels), hd95 and assd (means over the foreground classes, in mm), tre (target registration error: mean
+        over the landmarks, in mm; only where the images have landmarks), folds (fraction of voxels), sd_log_jacobian, ndv
+        (non-diffeomorphic volume, in percent), seconds (of the prediction). Without labels, what compares them is NaN.
     """
     model = None if model is None else _registration_model(model)
     rows = []
@@ -100,6 +100,7 @@ def evaluate(model, images, *, quick=False, verbose=1):
                 "moving": images.names[i],
                 "fixed": "atlas" if j is None else images.names[j],
                 **_overlap(images, flow, moving_labels, fixed_labels, quick),
+                **_landmarks(images.landmarks(k), flow),
                 **_deformation(flow, quick),
                 "seconds": seconds,
             }
@@ -149,6 +150,13 @@ def _overlap(images, flow, moving_labels, fixed_labels, quick):
 
 def _mean_of_foreground(values):
     return float(np.nanmean(values[1:])) if np.isfinite(values[1:]).any() else np.nan
+
+
+def _landmarks(landmarks, flow):
+    if landmarks is None:
+        return {}
+    moving, fixed, spacing = landmarks
+    return {"tre": float(metrics.target_registration_error(flow, fixed, moving, spacing=spacing).mean())}
 
 
 def _deformation(flow, quick):
