@@ -7,13 +7,15 @@ import shlex
 import deepsim_tf as ds  # isort: skip
 import nibabel
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 
 from deepsim_tf.cli import main
 
 PAGE = (pathlib.Path(__file__).resolve().parents[1] / "docs" / "own-data.md").read_text(encoding="utf-8")
-CSV_FILES = ["cells/pairs.csv", "stack/images.csv", "stack/classes.csv", "volumes/subjects.csv"]  # in the order of the page
+CSV_FILES = ["cells/pairs.csv", "cells/landmarks.csv", "cells/after_3_points.csv"]  # in the order of the page
+CSV_FILES += ["stack/images.csv", "stack/classes.csv", "volumes/subjects.csv"]
 REDUCED = ["--epochs", "1", "--steps-per-epoch", "2", "--verbose", "0"]
 
 
@@ -32,6 +34,8 @@ def folder(tmp_path, monkeypatch):
     for k in range(3):
         for name, image in zip(("after", "before"), cells.pair(k)):
             Image.fromarray(np.clip(image[..., 0] * 255, 0, 255).astype(np.uint8)).save(f"cells/{name}_{k + 1}.tif")
+
+    (tmp_path / "cells" / "before_3_points.csv").write_text("row,column\n20.5,15\n33,34.25\n")  # 3 and 4 columns from the page's points
 
     sections = ds.data.synthetic("platelet", "train", size=(48, 48), count=2)
     for name, items in (("a", list(sections)), ("b", list(sections)[::-1])):
@@ -66,7 +70,12 @@ def test_the_page_on_own_data_runs(folder, capsys):
         printed[number] = capsys.readouterr().out
     assert "No problem found." in printed[0]
     assert "(64, 48, 1) (64, 48, 2)" in printed[1]
-    assert "3 classes" in printed[2]  # background, 1, and 2 with 3; 4 was dropped
-    assert "ImageSet('subjects', 'train': 2 images (24, 24, 20), 2 pairs)" in printed[3] and printed[3].rstrip().endswith("(24, 20, 20, 1)")
+    assert "no labels, landmarks" in printed[2]
+    assert names["images"].pairs() == [(0, None)] and "tre" in printed[3]
+    before = pandas.read_csv(folder / "runs" / "cells" / "landmarks" / "summary.csv").set_index("method").loc["identity", "tre"]
+    assert before == 3.5
+    assert "TRE (mm)" in (folder / "runs" / "cells" / "landmarks" / "report.html").read_text(encoding="utf-8")
+    assert "3 classes" in printed[4]  # background, 1, and 2 with 3; 4 was dropped
+    assert "ImageSet('subjects', 'train': 2 images (24, 24, 20), 2 pairs)" in printed[5] and printed[5].rstrip().endswith("(24, 20, 20, 1)")
     for run in ("cells", "stack/deepsim"):
         assert (folder / "runs" / run / "report.html").is_file()
