@@ -166,9 +166,9 @@ def batch_size(x):
 
 def mean_results(trackers):
     """The values of keras.metrics.Mean by name: of all replicas, on each of them."""
-    values = {name: (tracker.total, tracker.count) for name, tracker in trackers.items()}
     if replicas() == 1 or not tf.distribute.get_replica_context():  # outside the replicas, reading adds them up
         return {name: tracker.result() for name, tracker in trackers.items()}
-    sums = tf.stack([tf.stack([tf.convert_to_tensor(part) for part in pair]) for pair in values.values()])  # (metrics, total and count)
+    sums = tf.stack([part.value for tracker in trackers.values() for part in (tracker.total, tracker.count)])
     sums = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
-    return {name: tf.math.divide_no_nan(total, count) for name, (total, count) in zip(values, tf.unstack(sums), strict=True)}
+    means = tf.math.divide_no_nan(sums[::2], sums[1::2])
+    return dict(zip(trackers, tf.unstack(means), strict=True))
