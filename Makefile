@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PEERS = $(VENV)/peers
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -14,6 +15,19 @@ test: $(VENV)/.installed-test
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
+
+# PyTorch and its VoxelMorph live in an environment of their own; PEER_PYTHON=/path/to/python names one that has them already.
+ifndef PEER_PYTHON
+bench: $(PEERS)/.installed
+endif
+bench: PEER_PYTHON ?= $(PEERS)/bin/python
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/table.py --peer-python $(PEER_PYTHON)
+
+$(PEERS)/.installed: $(VENV)/.created benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
+	@touch $@
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13) and "deepsim_tf needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 ..." % v)'
