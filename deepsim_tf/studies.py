@@ -67,7 +67,6 @@ def sweep(dataset, preset, loss, out, *, factors=FACTORS, extensions=EXTENSIONS,
     out, rows = pathlib.Path(out), []
     base = recipes.registration(dataset, preset, loss, **changes).weight
     untried = sorted({_rounded(base * factor) for factor in factors})
-    extensions = extensions if len(untried) > 1 else 0
     while untried:
         for weight in untried:
             recipe = recipes.registration(dataset, preset, loss, **{**changes, "weight": weight})
@@ -88,7 +87,7 @@ def sweep(dataset, preset, loss, out, *, factors=FACTORS, extensions=EXTENSIONS,
 def _beyond(table):
     """The weight to try next: beyond the end of a sweep where its best is at that end, else None."""
     weights, best = table["weight"].to_numpy(), int(table["chosen"].argmax())
-    if not table["dice"].notna().any() or 0 < best < len(weights) - 1 or weights[0] == 0:
+    if len(weights) == 1 or not table["dice"].notna().any() or 0 < best < len(weights) - 1 or weights[0] == 0:
         return None
     return _rounded(weights[0] ** 2 / weights[1] if best == 0 else weights[-1] ** 2 / weights[-2])
 

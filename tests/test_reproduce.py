@@ -76,15 +76,17 @@ def test_methods_are_compared_at_a_smoothness_that_all_sweeps_reach():
 
 
 @pytest.mark.parametrize(
-    ("dice_of", "extensions", "expected"),
+    ("dice_of", "factors", "extensions", "expected"),
     [
-        (lambda weight: -weight, 2, [0.01, 0.02, 0.04, 0.08]),  # the lower the better
-        (lambda weight: weight, 1, [0.04, 0.08, 0.16]),
-        (lambda weight: weight, 0, [0.04, 0.08]),
-        (lambda weight: -abs(weight - 0.16), 5, [0.04, 0.08, 0.16, 0.32]),  # stops beyond the best
+        (lambda weight: -weight, (1, 2), 2, [0.01, 0.02, 0.04, 0.08]),  # the lower the better
+        (lambda weight: weight, (1, 2), 1, [0.04, 0.08, 0.16]),
+        (lambda weight: weight, (1, 2), 0, [0.04, 0.08]),
+        (lambda weight: -abs(weight - 0.16), (1, 2), 5, [0.04, 0.08, 0.16, 0.32]),  # stops beyond the best
+        (lambda weight: weight, (1,), 2, [0.04]),  # no ratio to go on by
+        (lambda weight: float("nan"), (1, 2), 2, [0.04, 0.08]),  # no labels
     ],
 )
-def test_a_sweep_goes_on_beyond_an_end_that_is_its_best(dice_of, extensions, expected, tmp_path, monkeypatch):
+def test_a_sweep_goes_on_beyond_an_end_that_is_its_best(dice_of, factors, extensions, expected, tmp_path, monkeypatch):
     monkeypatch.setitem(recipes.WEIGHTS[DATASET], "mse", 0.04)
     monkeypatch.setattr(training, "train_registration", lambda *args, **kwargs: None)
 
@@ -92,8 +94,9 @@ def test_a_sweep_goes_on_beyond_an_end_that_is_its_best(dice_of, extensions, exp
         return pandas.DataFrame({"dice": [dice_of(recipe.weight)], "sd_log_jacobian": 0.1, "folds": 0.0})
 
     monkeypatch.setattr(studies, "_measured", measured)
-    table = studies.sweep(DATASET, "cpu", "mse", tmp_path, factors=(1, 2), extensions=extensions, verbose=0)
-    assert table["weight"].tolist() == expected and table.loc[table["chosen"], "dice"].tolist() == [table["dice"].max()]
+    table = studies.sweep(DATASET, "cpu", "mse", tmp_path, factors=factors, extensions=extensions, verbose=0)
+    assert table["weight"].tolist() == expected and table["chosen"].sum() == 1
+    assert table["dice"].isna().all() or table.loc[table["chosen"], "dice"].tolist() == [table["dice"].max()]
 
 
 def test_dice_at_equal_smoothness_is_interpolated_and_never_extrapolated():

@@ -4,6 +4,7 @@ import pathlib
 import runpy
 
 import deepsim_tf as ds  # isort: skip
+import pandas
 import pytest
 
 from deepsim_tf import recipes
@@ -51,6 +52,21 @@ def test_register_writes_a_run_folder_and_its_evaluation(runs):
 def test_evaluate_writes_a_comparison(runs):
     run("evaluate.py", runs / "deepsim", "--split", "test", "--out", runs / "comparison")
     assert (runs / "comparison" / "summary.csv").read_text().splitlines()[1].startswith("identity,")
+
+
+def test_reproduce_and_results_write_their_tables_and_figures(tmp_path):
+    """Two losses with a weight each; then the Markdown of two such folders."""
+    out = tmp_path / "reproduction"
+    run("reproduce.py", DATASET, "--losses", "mse,deepsim", "--factors", "1", "--epochs", "1", "--out", out)
+    written = {path.name for path in out.iterdir()}
+    assert {"segmentation", "mse", "deepsim", "sweep.csv", "summary.csv", "noise.csv", "extractors.csv", "report.html"} <= written
+    run("results.py", out, out, "--names", "one,two", "--out", tmp_path / "results")
+    written = {path.name for path in (tmp_path / "results").iterdir()}
+    assert {"tables.md", "figure3.png", "one_convergence.png", "two_smoothness.png", "two_noise.png"} <= written
+    text = (tmp_path / "results" / "tables.md").read_text()
+    summary = pandas.read_csv(out / "summary.csv").set_index("method")
+    for method in ("identity", "MSE", "DeepSim"):
+        assert sum(f"{summary.loc[method, 'dice']:.4f}" in line for line in text.splitlines() if line.startswith(f"| {method} |")) == 2
 
 
 def test_demo_trains_all_losses_and_compares_them(tmp_path):

@@ -3,7 +3,7 @@
     python train/reproduce.py phc-u373 --data DIR --out runs/u373
 
 Data: as for train/segment.py.
-Time: preset cpu, with all losses and three weights each, about a night on two cores; `--losses mse,ncc,deepsim --factors 1` an hour.
+Time: preset cpu, with all losses and three to five weights each, about a night on two cores; `--losses mse,ncc,deepsim --factors 1` an hour.
 Writes: segmentation/, autoencoder/ and LOSS/lambda_*/ (run folders), and the comparison: summary.csv, pairs.csv, statistics.csv,
 sweep.csv, extractors.csv, noise.csv, figures/ and report.html. The same command continues where it was killed.
 The command `deepsim reproduce` does the same with more options.

@@ -63,7 +63,7 @@ def flow_on_images(flow, fixed_shape, moving_shape, fit):
     grid = flow.shape[:-1]
     if grid == tuple(fixed_shape) == tuple(moving_shape) and parse_fit(fit)[1] == 1:
         return flow
-    (scale_f, offset_f), (scale_m, offset_m) = (_to_grid(shape, grid, fit) for shape in (fixed_shape, moving_shape))
+    (scale_f, offset_f), (scale_m, offset_m) = (to_grid(shape, grid, fit) for shape in (fixed_shape, moving_shape))
     at_fixed = {"matrix": scale_f, "offset": offset_f, "output_shape": tuple(fixed_shape), "order": 1, "mode": "nearest"}
     on_fixed = np.stack([affine_transform(component, **at_fixed) for component in np.moveaxis(flow, -1, 0)], axis=-1)
     # q - p = (s_f / s_m - 1) p + (o_f - o_m) / s_m + flow / s_m
@@ -88,7 +88,7 @@ def block_centre(labels, factor):
     return labels[tuple(slice(factor // 2, n // factor * factor, factor) for n in labels.shape)]
 
 
-def _to_grid(shape, grid, fit):
+def to_grid(shape, grid, fit):
     """Scale and offset, per axis, of the map from an image's voxels to the grid's."""
     how, factor = parse_fit(fit)
     if how == "resample":

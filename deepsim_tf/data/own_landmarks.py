@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepsim_tf.data.grids import _to_grid as to_grid
+from deepsim_tf.data.grids import to_grid
 from deepsim_tf.data.landmark_files import read_landmarks
 
 
