@@ -60,7 +60,7 @@ class Table:
 
     def shape(self, *full):
         """The shape of a measurement: that one, or a tiny one under --quick."""
-        return tuple(max(16, n // 8) for n in full) if self.quick else full
+        return tuple(32 if n > 160 else 16 for n in full) if self.quick else full
 
     def measure(self, what, cases):
         """`in_turns` of the cases, with the widths of --quick; None after a row that says why it failed or was left out."""
@@ -130,9 +130,9 @@ def losses(table):
     names = {"DeepSim": 1.35, "DeepSim, atlas": 1.2, "NCC": 1.1}
     title = f"step over an MSE step, VoxelMorph 3-D {sized(shape)}, int_steps 7"
     case = {"task": "step", "shape": shape, **VOXELMORPH}
-    found = table.measure(f"{', '.join(names)} {title}", {loss: {**case, "loss": loss} for loss in ("MSE", *names)})
+    found = table.measure(f"{title}: {', '.join(names)}", {loss: {**case, "loss": loss} for loss in ("MSE", *names)})
     for loss, most in names.items() if found else ():
-        table.slower(f"{'LocalNCC' if loss == 'NCC' else loss} {title}", found[loss], found["MSE"], most)
+        table.slower(f"{'LocalNCC' if loss == 'NCC' else loss}: {title}", found[loss], found["MSE"], most)
 
 
 def size(table):
