@@ -8,7 +8,7 @@ import platform
 import subprocess
 from importlib import metadata
 
-from deepsim_tf.files import written_aside
+from deepsim_tf.files import leftovers, remove_leftovers, written_aside
 
 PLACES = ("data", "cache")  # where the images lie does not make another run: a folder may have moved
 
@@ -26,7 +26,8 @@ def check_run(folder, recipe):
     """
     folder = pathlib.Path(folder)
     if not (folder / "config.json").exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        # A kill in the very first write leaves a hidden folder, and no other file.
+        if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - set(leftovers(folder / "config.json"))):
             raise ValueError(f"{folder} is not empty and no run (it has no config.json). Choose another folder (--out).")
         return False
     other = read_config(folder)
@@ -46,6 +47,7 @@ def open_run(folder, recipe):
     """The run folder, a pathlib.Path: created with its config.json, or one that `check_run` accepts."""
     folder = pathlib.Path(folder)
     known = check_run(folder, recipe)
+    remove_leftovers(folder / "config.json")
     if not known or any(read_config(folder)["recipe"].get(place) != getattr(recipe, place) for place in PLACES):
         config = {"task": recipe.task, "recipe": _as_json(recipe), "versions": versions(), "commit": commit()}
         with written_aside(folder / "config.json") as aside:
