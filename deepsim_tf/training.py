@@ -6,7 +6,7 @@ import keras
 
 from deepsim_tf import data, losses, models
 from deepsim_tf.files import written_aside
-from deepsim_tf.run_folder import RunFolder
+from deepsim_tf.run_folder import Events, RunFolder
 from deepsim_tf.runs import check_run, open_run
 
 
@@ -93,20 +93,22 @@ def _fit(model, recipe, folder, dataset, train, val, verbose):
     steps_per_epoch = recipe.steps_per_epoch or in_epoch
     folder = open_run(folder, recipe)
     plateau = keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.1, patience=recipe.patience)
-    run = RunFolder(folder, plateau, accumulation=recipe.accumulation)
-    first_epoch = run.restore(model)
-    if first_epoch < recipe.epochs:
-        if first_epoch and verbose:
-            print(f"{folder}: continuing after epoch {first_epoch} of {recipe.epochs}")
-        model.fit(
-            _batches_from(first_epoch * steps_per_epoch, in_epoch, dataset, train, recipe),
-            validation_data=validation,
-            initial_epoch=first_epoch,
-            epochs=recipe.epochs,
-            steps_per_epoch=steps_per_epoch,
-            callbacks=[plateau, run, keras.callbacks.TensorBoard(folder / "events", write_graph=False)],
-            verbose=verbose,
-        )
+    run, events = RunFolder(folder, plateau, accumulation=recipe.accumulation), Events(folder)
+    epoch, batch = run.restore(model)
+    if (epoch or batch) and epoch < recipe.epochs and verbose:
+        print(f"{folder}: continuing after epoch {epoch} of {recipe.epochs}" + (f" and batch {batch} of {steps_per_epoch}" if batch else ""))
+    # The rest of a broken epoch first, and then, as `fit` knows only epochs of equal length, all others.
+    for first, skipped in [(epoch, batch), (epoch + 1, 0)] if batch else [(epoch, 0)]:
+        if first < recipe.epochs:
+            model.fit(
+                _batches_from(first * steps_per_epoch + skipped, in_epoch, dataset, train, recipe),
+                validation_data=validation,
+                initial_epoch=first,
+                epochs=recipe.epochs,
+                steps_per_epoch=steps_per_epoch - skipped,
+                callbacks=[plateau, run, events],
+                verbose=verbose,
+            )
     if not (folder / "model.keras").exists():
         with written_aside(folder / "model.keras") as aside:
             model.save(aside)

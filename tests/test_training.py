@@ -1,8 +1,6 @@
-"""Trainings of three small steps an epoch: run folder, resume to the same weights, learning-rate schedule."""
+"""Trainings of three small steps an epoch: run folder, history, learning-rate schedule. Killed ones are in test_kill.py."""
 
 import functools
-import shutil
-import signal
 
 import deepsim_tf as ds  # isort: skip
 import keras
@@ -15,7 +13,6 @@ from deepsim_tf import recipes, runs, training
 COUNT = {"train": 8, "val": 2, "test": 2}
 TINY = {"features": (2,), "epochs": 4, "steps_per_epoch": 3, "batch_size": 2}
 SLOW = {"patience": 2, "learning_rate": 1e-4, "augment": "none"}  # no progress by 1e-4: the schedule divides the rate
-PAPER = {"backbone": "paper", "accumulation": 2}  # three batches an epoch: checkpoints fall between the halves of an update
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,7 +46,8 @@ def history(folder):
 def test_a_run_folder_holds_what_the_design_says(finished):
     _, folder = finished
     assert {"config.json", "model.keras", "history.csv", "events", "checkpoints"} == {path.name for path in folder.iterdir()}
-    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["epoch_00004"]
+    names = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    assert names == ["epoch_00003_batch_0000000.npz", "epoch_00004_batch_0000000.npz"]
     assert list((folder / "events").rglob("events.out.tfevents*"))
 
 
@@ -96,71 +94,10 @@ def test_a_run_that_lost_only_its_model_writes_it_from_the_last_checkpoint(finis
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_killed_while_it_writes_a_checkpoint_continues_to_the_same_weights(finished, tmp_path, fresh_python):
-    model, folder = finished
-    code = f"""
-import functools, os, signal
-import deepsim_tf as ds
-import numpy as np
-from deepsim_tf import recipes, training
-
-def killed(path, *arrays, savez=np.savez):
-    if "epoch_00003" in str(path):
-        os.kill(os.getpid(), signal.SIGKILL)
-    savez(path, *arrays)
-
-np.savez = killed
-training.RunFolder = functools.partial(training.RunFolder, every=-1)
-recipes.DATASETS["synthetic-platelet"] = lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count={COUNT}[split])
-recipe = recipes.registration("synthetic-platelet", "cpu", "mse", **{TINY}, **{SLOW})
-training.train_registration(recipe, {str(tmp_path / "run")!r}, verbose=0)
-"""
-    assert fresh_python(code).returncode == -signal.SIGKILL
-    leftovers = [path.name for path in (tmp_path / "run/checkpoints").iterdir()]
-    assert "epoch_00002" in leftovers and "epoch_00003" not in leftovers and len(leftovers) == 2  # and the half-written one
-
-    continued = training.train_registration(recipe(**SLOW), tmp_path / "run", verbose=0)
-    for a, b in zip(continued.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-9)
-    # The learning rate too: without the schedule's state it would have stayed at 1e-4.
-    numbers = [name for name in history(folder).columns if not name.startswith("seconds")]
-    pandas.testing.assert_frame_equal(history(tmp_path / "run")[numbers], history(folder)[numbers], rtol=1e-5)
-
-
-class Watched(training.RunFolder):
-    """Copies the folder as a kill in the middle of epoch 3 would leave it, its last checkpoint that of epoch 1."""
-
-    def _write_checkpoint(self, epoch):
-        if epoch != 2:
-            super()._write_checkpoint(epoch)
-
-    def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch, logs)
-        if len(self.rows) == 2 and batch == 1:
-            shutil.copytree(self.folder, self.folder.with_name("killed"))
-
-
-def test_dropout_batch_norm_and_half_accumulated_updates_continue_as_if_undisturbed(tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "RunFolder", functools.partial(Watched, every=-1))
-        model = training.train_registration(recipe(**PAPER), tmp_path / "undisturbed", verbose=0)
-    assert history(tmp_path / "killed")["epoch"].tolist() == [1, 2]  # one epoch ahead of the checkpoint
-    assert [path.name for path in (tmp_path / "killed/checkpoints").iterdir()] == ["epoch_00001"]
-
-    continued = training.train_registration(recipe(**PAPER), tmp_path / "killed", verbose=0)
-    for a, b in zip(continued.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8)
-    table, expected = history(tmp_path / "killed"), history(tmp_path / "undisturbed")
-    assert table["epoch"].tolist() == [1, 2, 3, 4]
-    assert table["step"].tolist() == [1, 3, 4, 6]  # two batches are one update
-    numbers = [name for name in table.columns if not name.startswith("seconds")]
-    pandas.testing.assert_frame_equal(table[numbers], expected[numbers], rtol=1e-5)
-
-
 def test_the_schedule_continues_where_it_stood(tmp_path):
     plateau = keras.callbacks.ReduceLROnPlateau()
     run = training.RunFolder(tmp_path, plateau)
-    run.state = {"best": 0.25, "wait": 7.0, "cooldown_counter": 3.0}
+    run.schedule = {"best": 0.25, "wait": 7, "cooldown_counter": 3}
     plateau.on_train_begin()  # Keras resets it, and calls it first
     assert (plateau.best, plateau.wait) == (None, 0)
     run.on_train_begin()
