@@ -33,6 +33,7 @@ DATASETS = {
 }
 OPTIONS = {"csv": ("intensity", "shape", "fit", "classes", "label_map", "slices"), "platelet-em": ("merge",), "brain-mri": ("label_map",)}
 AUGMENTATIONS = ("none", "spatial", "spatial+intensity")
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # and Keras's policy, with float32 weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class Recipe:
     dropout: bool = True
     batch_size: int = 4
     accumulation: int = 1  # batches in one update of the weights
+    precision: str | None = None  # one of PRECISIONS; None is float32
     learning_rate: float = 1e-3
     epochs: int = 10
     steps_per_epoch: int | None = 50  # None: once through the training images
@@ -79,10 +81,14 @@ class Recipe:
         """The arguments that the networks of all tasks share."""
         return {name: getattr(self, name) for name in ("backbone", "features", "batch_norm", "dropout")}
 
+    @property
+    def policy(self):
+        """The Keras dtype policy of the network's layers."""
+        return PRECISIONS[self.precision or "float32"]
+
     def optimizer(self):
-        """Adam as the authors use it (PyTorch's epsilon), with gradient accumulation."""
-        accumulation = self.accumulation if self.accumulation > 1 else None
-        return keras.optimizers.Adam(self.learning_rate, epsilon=1e-8, gradient_accumulation_steps=accumulation)
+        """Adam as the authors use it (PyTorch's epsilon)."""
+        return keras.optimizers.Adam(self.learning_rate, epsilon=1e-8)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,13 +178,15 @@ def _resolve(presets, dataset, preset, changes):
         raise ValueError(f"dataset {dataset!r} needs the {what}.")
     if changes.get("extractor") and not os.path.exists(changes["extractor"]):
         raise ValueError(f"No extractor at {changes['extractor']}. Expected the run folder of train-segmentation, or a .keras file.")
-    for name, options in (("backbone", BACKBONES), ("augment", AUGMENTATIONS)):
+    for name, options in (("backbone", BACKBONES), ("augment", AUGMENTATIONS), ("precision", PRECISIONS)):
         if name in changes:
             checks.known(name, changes[name], options)
-    least = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "downsample": 1, "seed": 0, "weight": 0, "int_steps": 0}
+    least = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "accumulation": 1, "downsample": 1, "seed": 0, "weight": 0, "int_steps": 0}
     for name, value in least.items():
         if changes.get(name, value) < value:
             raise ValueError(f"{name} must be at least {value}. Received: {name}={changes[name]}.")
     if not changes.get("learning_rate", 1) > 0:
         raise ValueError(f"learning_rate must be above 0. Received: learning_rate={changes['learning_rate']}.")
+    if changes.get("precision") == "float32":  # as the runs before there was a choice
+        del changes["precision"]
     return {"dataset": dataset, "preset": preset, **presets[dataset, preset], **changes}

@@ -1,5 +1,8 @@
 """What one update of the weights is: the gradient of the global batch, whatever the number of devices and of batches that make it."""
 
+import warnings
+
+import h5py
 import keras
 import tensorflow as tf
 
@@ -23,20 +26,23 @@ class Updates:
                 is so many times larger (Keras's `gradient_accumulation_steps` does not: it counts batches where Adam counts updates).
 
         Raises:
-            ValueError: accumulation is no positive integer, or the optimiser accumulates too, which fails on several devices.
+            ValueError: accumulation is no positive integer.
         """
         if not isinstance(accumulation, int) or isinstance(accumulation, bool) or accumulation < 1:
             raise ValueError(f"accumulation must be the number of batches in one update, at least 1. Received: accumulation={accumulation!r}.")
         super().compile(*args, **kwargs)
-        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        steps = inner.gradient_accumulation_steps
-        if steps and (accumulation > 1 or self.distribute_strategy.num_replicas_in_sync > 1):
+        self.accumulation = accumulation
+        self._accumulator = Accumulator(self.trainable_weights, self.distribute_strategy) if accumulation > 1 else None
+
+    def make_train_function(self, force=False):
+        """See keras.Model. Raises ValueError where the optimiser accumulates too, which Keras can do on one device only."""
+        steps = getattr(self.optimizer, "inner_optimizer", self.optimizer).gradient_accumulation_steps
+        if steps and (self.accumulation > 1 or self.distribute_strategy.num_replicas_in_sync > 1):
             raise ValueError(
                 f"Keras's gradient_accumulation_steps works on one device only. Received: an optimizer with gradient_accumulation_steps={steps}."
                 f" Leave it out, and pass accumulation={steps} to compile."
             )
-        self.accumulation = accumulation
-        self._accumulator = Accumulator(self.trainable_weights, self.distribute_strategy) if accumulation > 1 else None
+        return super().make_train_function(force)
 
     def get_compile_config(self):
         """What `compile` received."""
@@ -147,6 +153,25 @@ class Accumulator:
             for total in self.sums:
                 total.assign(tf.zeros_like(total))
         return means
+
+
+def load_weights(model, path):
+    """Load the weights and the optimiser of a checkpoint; also of one written when Keras's optimiser accumulated the gradients."""
+    accumulator, optimizer = getattr(model, "_accumulator", None), model.optimizer
+    with h5py.File(path) as file:
+        stored = file.get("optimizer/vars", {})
+        found = [stored[str(i)][()] for i in range(len(stored))]
+    if accumulator is None or len(found) != len(optimizer.variables) + len(accumulator.sums):
+        model.load_weights(path)
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+        model.load_weights(path)
+    # Keras's order: number of batches, learning rate, sums, and what Adam remembers.
+    (batches, rate), sums, rest = found[:2], found[2 : 2 + len(accumulator.sums)], found[2 + len(accumulator.sums) :]
+    accumulator.batches.assign(batches)
+    for variable, value in zip([*accumulator.sums, *optimizer.variables], [*sums, batches // model.accumulation, rate, *rest], strict=True):
+        variable.assign(value)
 
 
 def replicas():
