@@ -38,8 +38,8 @@ class Background:
 def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), background=None, verbose=1):
     """Measure registration runs on the pairs of a split, at the dataset's own resolution, and write what is seen.
 
-    Writes pairs.csv (a row a pair and method), summary.csv (means with 95 % intervals, identity first), statistics.csv (tests
-    between the methods, where there are several), noise.csv where asked for, figures/ and report.html.
+    Writes pairs.csv (a row a pair and method), summary.csv (means with 95 % intervals, identity first, and how surely the best
+    method beats each other), statistics.csv (tests between all methods), noise.csv where asked for, figures/ and report.html.
 
     Args:
         folders: run folders of one dataset.
@@ -85,6 +85,7 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), backgr
         if background.matched:
             summary.insert(list(summary).index("dice") + 1, "dice_matched", summary["method"].map(background.matched))
         written["statistics.csv"] = statistics.compare(pairs)
+        summary = statistics.add_best(summary, written["statistics.csv"])
     if len(noise):
         written["noise.csv"] = noise_table({"identity": None, **models}, images, noise, verbose=verbose)
     written["summary.csv"] = summary

@@ -28,6 +28,8 @@ HEADINGS = {
     "cohens_d": "Cohen's d",
     "p": "p",
     "p_holm": "p (Holm)",
+    "best_p_holm": "best is better: p (Holm)",
+    "best_cohens_d": "best is better: Cohen's d",
 }
 PERCENT = {"folds": 100, "ndv": 1}  # columns in percent, and what makes them so: folds are a fraction, NDV is a percentage already
 MAX_CLASSES = 8  # Dice columns of a table; more go into one of their own, collapsed, a row a class
@@ -134,7 +136,7 @@ def _cell(name, value, best):
         return {**_text("–"), "sort": ""}
     if not isinstance(value, numbers.Real):
         return _text(str(value))
-    base = "p" if name.startswith("p_") else "dice" if name.startswith("dice_") else name
+    base = "p" if name.startswith(("p_", "best_p_")) else "dice" if name.startswith("dice_") else name
     if base in PERCENT:
         text = _small(PERCENT[base] * value)
     elif base == "p":

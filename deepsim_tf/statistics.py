@@ -157,6 +157,29 @@ def add_intervals(summary, pairs, measure="dice", *, seed=0, level=0.95):
     return summary
 
 
+def add_best(summary, tests, measure="dice"):
+    """The summary with the columns best_p_holm and best_cohens_d: how surely, and by how much, the best method beats that of the row.
+
+    The best is the method of the highest mean; its own row has NaN. All ordered pairs of methods are in the table of `compare`.
+
+    Args:
+        summary: DataFrame of one row a method, with the columns method and `measure`.
+        tests: table of `compare` on the same pairs.
+        measure: what the methods are ranked by.
+
+    Returns:
+        A copy of the summary, two columns wider.
+
+    Raises:
+        ValueError: missing columns.
+    """
+    _columns("summary", summary, ("method", measure))
+    _columns("tests", tests, ("method", "other", "p_holm", "cohens_d"))
+    best = summary.loc[summary[measure].idxmax(), "method"]
+    over = tests[tests["method"] == best].set_index("other")
+    return summary.assign(**{f"best_{name}": summary["method"].map(over[name]) for name in ("p_holm", "cohens_d")})
+
+
 def _columns(name, table, columns):
     missing = [column for column in columns if column not in table.columns]
     if missing:

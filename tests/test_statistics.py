@@ -3,7 +3,7 @@ import pandas
 import pytest
 from scipy import stats
 
-from deepsim_tf.statistics import add_intervals, bootstrap_interval, compare, holm
+from deepsim_tf.statistics import add_best, add_intervals, bootstrap_interval, compare, holm
 
 
 def pairs_of(**values):
@@ -173,3 +173,14 @@ def test_a_summary_of_other_methods_is_refused():
         add_intervals(pandas.DataFrame({"method": ["a", "ncc"], "dice": [0.1, 0.2]}), pairs_of(a=[0.1, 0.2]))
     with pytest.raises(ValueError, match="summary must have the columns method, dice. Received without: dice"):
         add_intervals(pandas.DataFrame({"method": ["a"]}), pairs_of(a=[0.1, 0.2]))
+
+
+def test_the_summary_says_how_surely_the_best_beats_each_other():
+    pairs = pairs_of(a=[0.5, 0.5, 0.5, 0.5, 0.5, 0.5], b=[0.6, 0.61, 0.62, 0.63, 0.64, 0.65], c=[0.6, 0.6, 0.63, 0.62, 0.65, 0.6])
+    summary = pandas.DataFrame({"method": ["a", "b", "c"], "dice": pairs.groupby("method")["dice"].mean().to_list()})
+    tests = compare(pairs)
+    wider = add_best(summary, tests).set_index("method")
+    assert wider.loc["b", ["best_p_holm", "best_cohens_d"]].isna().all()
+    for other in ("a", "c"):
+        row = tests.query("method == 'b' and other == @other").iloc[0]
+        np.testing.assert_array_equal(wider.loc[other, ["best_p_holm", "best_cohens_d"]].astype(float), [row["p_holm"], row["cohens_d"]])
