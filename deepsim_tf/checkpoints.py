@@ -13,6 +13,7 @@ import sys
 import numpy as np
 
 from deepsim_tf.files import remove_leftovers, written_aside
+from deepsim_tf.models import updates
 
 NAME = re.compile(r"epoch_\d{5}_batch_\d{7}\.npz")
 FIRST_FORMAT = "epoch_[0-9][0-9][0-9][0-9][0-9]"  # a folder
@@ -87,7 +88,7 @@ def _restore_first_format(folder, model):
     stored = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
     history = stored.pop("history")
     model.optimizer.build(model.trainable_variables)
-    model.load_weights(found[-1] / "model.weights.h5")
+    updates.load_weights(model, found[-1] / "model.weights.h5")
     weights = {id(variable) for variable in model.weights}
     with np.load(found[-1] / "generators.npz") as states:
         for variable, name in zip([v for v in model.variables if id(v) not in weights], states.files, strict=True):

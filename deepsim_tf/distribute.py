@@ -7,6 +7,7 @@ of the recipe is the global one, each replica (device) takes an equal part of it
 import contextlib
 import json
 import os
+import re
 import shutil
 
 import tensorflow as tf
@@ -194,8 +195,9 @@ def cluster_errors(strategy):
     except LOST as error:
         if workers(strategy) == 1:
             raise
-        first = str(error).strip().splitlines()[0][:200]
+        found = re.search(r"[^\n]*(closed|reset|refused|is down|heartbeat|unavailable|timed out)[^\n]*", str(error), re.IGNORECASE)
+        reason = " ".join(found.group().split())[:200] if found else "no reason given"
         raise ConnectionError(
             "Another worker of the cluster has stopped, and this one stops too."
-            f" Start the same command again on all: the run continues from its newest checkpoint. ({first})"
+            f" Start the same command again on all: the run continues from its newest checkpoint. ({type(error).__name__}: {reason})"
         ) from None

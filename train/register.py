@@ -11,7 +11,7 @@ The command `deepsim train-registration` does the same with more options.
 
 import argparse
 
-from deepsim_tf import comparison, recipes, training
+from deepsim_tf import comparison, distribute, recipes, training
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("dataset", choices=recipes.DATASETS)
@@ -20,6 +20,8 @@ parser.add_argument("--loss", required=True, choices=recipes.LOSSES)
 parser.add_argument("--extractor", help="run folder of train/segment.py")
 parser.add_argument("--preset", default="cpu", help="cpu or paper")
 parser.add_argument("--epochs", type=int, help="instead of the preset's")
+parser.add_argument("--devices", type=int, help="GPUs (or logical CPUs) of this machine that share a batch; several machines: set TF_CONFIG on each")
+parser.add_argument("--strategy", help="one, mirrored or multi-worker; by default what --devices and TF_CONFIG say")
 parser.add_argument("--out", required=True, help="run folder")
 arguments = parser.parse_args()
 
@@ -27,6 +29,8 @@ arguments = parser.parse_args()
 changes = {"data": arguments.data, "extractor": arguments.extractor, "epochs": arguments.epochs}
 recipe = recipes.registration(arguments.dataset, arguments.preset, arguments.loss, **changes)
 # Model, data, Keras's fit, and the run folder.
-training.train_registration(recipe, arguments.out)
+model = training.train_registration(recipe, arguments.out, strategy=arguments.strategy, devices=arguments.devices)
 # Dice, folds and smoothness of every validation pair, at the dataset's own resolution, with figures and report.
-comparison.evaluate_runs([arguments.out], split="val")
+# Of several workers, the one that wrote the run measures it.
+if distribute.is_chief(model.distribute_strategy):
+    comparison.evaluate_runs([arguments.out], split="val")

@@ -17,12 +17,14 @@ parser.add_argument("dataset", choices=recipes.DATASETS)
 parser.add_argument("--data", help="folder of the dataset")
 parser.add_argument("--preset", default="cpu", help="cpu or paper")
 parser.add_argument("--epochs", type=int, help="instead of the preset's")
+parser.add_argument("--devices", type=int, help="GPUs (or logical CPUs) of this machine that share a batch; several machines: set TF_CONFIG on each")
+parser.add_argument("--strategy", help="one, mirrored or multi-worker; by default what --devices and TF_CONFIG say")
 parser.add_argument("--out", required=True, help="run folder")
 arguments = parser.parse_args()
 
 # The recipe resolves the preset: backbone, widths, batch, learning rate, steps, augmentation, seed.
 recipe = recipes.segmentation(arguments.dataset, arguments.preset, data=arguments.data, epochs=arguments.epochs)
 # Model, data, Keras's fit, and the run folder.
-model = training.train_segmentation(recipe, arguments.out)
+model = training.train_segmentation(recipe, arguments.out, strategy=arguments.strategy, devices=arguments.devices)
 # What the extractor will be cut from: one map for each of these levels.
 model.summary(print_fn=lambda line: print(line) if "enc_conv" in line else None)

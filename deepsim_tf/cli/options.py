@@ -3,6 +3,7 @@
 import click
 
 from deepsim_tf import recipes
+from deepsim_tf.distribute import STRATEGIES
 
 VERBOSE = click.option("--verbose", type=click.IntRange(0, 2), default=1, help="0 silent, 1 progress bars, 2 a line an epoch.")
 DATASET = click.option("--dataset", required=True, help=f"One of: {', '.join(recipes.DATASETS)}.")
@@ -15,10 +16,16 @@ CHANGES = [
     click.option("--epochs", type=int, help="Instead of the preset's."),
     click.option("--steps-per-epoch", type=int, help="Batches between two validations, instead of the preset's."),
     click.option("--batch-size", type=int, help="Instead of the preset's."),
+    click.option("--accumulation", type=int, help="Batches in one update of the weights, instead of the preset's."),
+    click.option("--precision", help=f"One of: {', '.join(recipes.PRECISIONS)}; the losses stay in float32.  [default: float32]"),
     click.option("--learning-rate", type=float, help="Instead of the preset's."),
     click.option("--augment", help=f"One of: {', '.join(recipes.AUGMENTATIONS)}.  [default: spatial]"),
     click.option("--cache", metavar="WHERE", help="auto, memory, none, or a folder for decoded images.  [default: auto]"),
     click.option("--seed", type=int, help="Of weights, order and augmentation; 0 by default."),
+]
+PLACE = [
+    click.option("--strategy", help=f"One of: {', '.join(STRATEGIES)}.  [default: multi-worker where TF_CONFIG names several, else by --devices]"),
+    click.option("--devices", type=int, help="GPUs of this machine that share a batch (CPUs where there is no GPU).  [default: 1]"),
 ]
 READING = [
     click.option("--intensity", metavar="RULE", help="csv: minmax, quantile, fixed:LOW:HIGH or none.  [default: minmax]"),

@@ -3,7 +3,7 @@
 import click
 
 from deepsim_tf import comparison, recipes, studies, training
-from deepsim_tf.cli.options import CHANGES, DATA, DATASET, PRESET, READING, VERBOSE, reading, with_options
+from deepsim_tf.cli.options import CHANGES, DATA, DATASET, PLACE, PRESET, READING, VERBOSE, reading, with_options
 from deepsim_tf.noise import SIGMAS
 
 
@@ -21,14 +21,14 @@ def demo(out, reduced, verbose):
 @DATA
 @PRESET
 @click.option("--out", metavar="RUN", help="Run folder.  [default: runs/DATASET/segmentation]")
-@with_options(*CHANGES, *READING)
+@with_options(*CHANGES, *PLACE, *READING)
 @VERBOSE
-def train_segmentation(dataset, data, preset, out, verbose, **changes):
+def train_segmentation(dataset, data, preset, out, strategy, devices, verbose, **changes):
     """Train the supplementary task, whose encoder becomes the similarity."""
     options = reading(changes)
     recipe = recipes.segmentation(dataset, preset, data=data, options=options, **changes)
     out = out or f"runs/{dataset}/segmentation"
-    training.train_segmentation(recipe, out, verbose=verbose)
+    training.train_segmentation(recipe, out, strategy=strategy, devices=devices, verbose=verbose)
     click.echo(f"Wrote {out}")
 
 
@@ -37,14 +37,14 @@ def train_segmentation(dataset, data, preset, out, verbose, **changes):
 @DATA
 @PRESET
 @click.option("--out", metavar="RUN", help="Run folder.  [default: runs/DATASET/autoencoder]")
-@with_options(*CHANGES, *READING)
+@with_options(*CHANGES, *PLACE, *READING)
 @VERBOSE
-def train_autoencoder(dataset, data, preset, out, verbose, **changes):
+def train_autoencoder(dataset, data, preset, out, strategy, devices, verbose, **changes):
     """Train an autoencoder, whose encoder becomes a similarity that needs no labels."""
     options = reading(changes)
     recipe = recipes.autoencoder(dataset, preset, data=data, options=options, **changes)
     out = out or f"runs/{dataset}/autoencoder"
-    training.train_autoencoder(recipe, out, verbose=verbose)
+    training.train_autoencoder(recipe, out, strategy=strategy, devices=devices, verbose=verbose)
     click.echo(f"Wrote {out}")
 
 
@@ -57,14 +57,14 @@ def train_autoencoder(dataset, data, preset, out, verbose, **changes):
 @click.option("--weight", type=float, help="Of the regulariser, lambda; instead of the preset's.")
 @click.option("--int-steps", type=int, help="0: displacement; 7: diffeomorphic.")
 @click.option("--out", metavar="RUN", help="Run folder.  [default: runs/DATASET/LOSS]")
-@with_options(*CHANGES, *READING)
+@with_options(*CHANGES, *PLACE, *READING)
 @VERBOSE
-def train_registration(dataset, data, loss, preset, out, verbose, **changes):
+def train_registration(dataset, data, loss, preset, out, strategy, devices, verbose, **changes):
     """Train a registration network."""
     options = reading(changes)
     recipe = recipes.registration(dataset, preset, loss, data=data, options=options, **changes)
     out = out or f"runs/{dataset}/{loss}"
-    training.train_registration(recipe, out, verbose=verbose)
+    training.train_registration(recipe, out, strategy=strategy, devices=devices, verbose=verbose)
     click.echo(f"Wrote {out}. Measure it with: deepsim evaluate {out}")
 
 

@@ -136,9 +136,7 @@ class Accumulator:
         with strategy.scope():
             on_read, mode = tf.VariableSynchronization.ON_READ, tf.VariableAggregation
             self.batches = tf.Variable(0, trainable=False, dtype=tf.int64, aggregation=mode.ONLY_FIRST_REPLICA)
-            self.sums = [
-                tf.Variable(tf.zeros(w.shape, w.dtype), trainable=False, synchronization=on_read, aggregation=mode.SUM) for w in weights
-            ]
+            self.sums = [tf.Variable(tf.zeros(w.shape, w.dtype), trainable=False, synchronization=on_read, aggregation=mode.SUM) for w in weights]
 
     def add(self, gradients):
         """Add this replica's gradients of a batch."""
