@@ -91,9 +91,9 @@ def _resolver():
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
     if "SLURM_PROCID" not in os.environ:
         raise ValueError("strategy 'multi-worker' needs the machines: set TF_CONFIG on each of them, or start with srun (SLURM_PROCID is not set).")
-    # Two jobs that share a machine must not share ports. Without nvidia-smi the resolver fails on a machine without GPUs.
+    # Two jobs that share a machine must not share ports. Without GPUs the resolver names no task at all: it deals out those of this fiction.
     port = 10000 + int(os.environ.get("SLURM_JOB_ID", 0)) % 20000
-    gpus = {} if shutil.which("nvidia-smi") else {"gpus_per_node": 0, "gpus_per_task": 0, "auto_set_gpu": False}
+    gpus = {} if shutil.which("nvidia-smi") else {"gpus_per_node": 2**12, "gpus_per_task": 1, "auto_set_gpu": False}
     try:
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=port, **gpus)
         resolver.cluster_spec()

@@ -23,9 +23,7 @@ def test_the_import_switches_onednn_on_and_repairs_voxelmorph(fresh_python):
 def test_legacy_keras_is_refused_with_what_to_unset(fresh_python):
     process = fresh_python("import deepsim_tf", TF_USE_LEGACY_KERAS="1")
     assert process.returncode == 1
-    assert (
-        process.stderr.strip().splitlines()[-1].startswith("ImportError: deepsim_tf needs Keras 3, but TF_USE_LEGACY_KERAS is set; unset")
-    )
+    assert process.stderr.strip().splitlines()[-1].startswith("ImportError: deepsim_tf needs Keras 3, but TF_USE_LEGACY_KERAS is set; unset")
 
 
 @pytest.fixture
@@ -98,3 +96,35 @@ def test_the_installed_versions_are_accepted_and_the_repairs_are_in_place():
     from tensorflow.keras import losses
 
     assert callable(losses.mean_squared_error) and callable(losses.mean_absolute_error)
+
+
+@pytest.fixture
+def trainer(monkeypatch):
+    """Keras's TensorFlow trainer, put back after the test."""
+    from keras.src.backend.tensorflow import trainer
+
+    monkeypatch.setattr(trainer, "reduce_per_replica", lambda values, strategy, reduction: (values, reduction))
+    monkeypatch.setattr(trainer.TensorFlowTrainer, "_maybe_symbolic_build", lambda self, iterator=None, data_batch=None: (iterator, data_batch))
+    return trainer
+
+
+def test_keras_on_several_machines_is_repaired_only_in_a_version_that_was_tried(trainer, monkeypatch):
+    before = trainer.reduce_per_replica
+    monkeypatch.setattr(keras, "__version__", "3.16.0")
+    with pytest.raises(ImportError, match=r"tried with Keras 3.15.\* alone, but found: 3.16.0; run: pip install 'keras>=3.15,<3.16', or"):
+        _compat.repair_distribution(several_workers=True)
+    _compat.repair_distribution(several_workers=False)  # several devices of one machine work without
+    assert trainer.reduce_per_replica is before
+
+
+def test_the_repair_is_made_once_and_leaves_one_device_to_keras(trainer):
+    import tensorflow as tf
+
+    _compat.repair_distribution(several_workers=False)
+    repaired = trainer.reduce_per_replica
+    _compat.repair_distribution(several_workers=True)
+    assert trainer.reduce_per_replica is repaired
+    assert repaired(3, tf.distribute.get_strategy(), "auto") == (3, "auto")
+    model = keras.Sequential([keras.layers.Dense(1)])
+    batches = iter([])
+    assert trainer.TensorFlowTrainer._maybe_symbolic_build(model, batches) == (batches, None)
