@@ -50,6 +50,7 @@ class RunFolder(keras.callbacks.Callback):
             remove_leftovers(self.folder / name)
         found = checkpoints.restore(self.source / "checkpoints", model)
         state, self.metrics = found or ({"history": [], "schedule": {}, "step_seconds": [], "epoch": 0, "batch": 0}, [])
+        model.skipped.count.assign(state.get("skipped", 0))
         self.rows, self.schedule, self.step_seconds, self.first_batch = (state[name] for name in ("history", "schedule", "step_seconds", "batch"))
         self._write_history()  # it may be ahead of the checkpoint, by epochs that now come again
         return state["epoch"], self.first_batch
@@ -106,6 +107,7 @@ class RunFolder(keras.callbacks.Callback):
 
     def _write_checkpoint(self, epoch, batch):
         state = {"history": self.rows, "schedule": self.schedule, "step_seconds": self.step_seconds if batch else []}
+        state["skipped"] = int(self.model.skipped.count.numpy())
         checkpoints.write(self.folder / "checkpoints", self.model, state, epoch, batch)
         self.saved_at = time.monotonic()
 

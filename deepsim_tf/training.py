@@ -10,24 +10,27 @@ import keras
 from deepsim_tf import data, distribute, losses, models
 from deepsim_tf.files import written_aside
 from deepsim_tf.models.checked import dtype_policy
+from deepsim_tf.nonfinite import NonFiniteSteps, batch_names
 from deepsim_tf.run_folder import Events, RunFolder
 from deepsim_tf.runs import check_run, open_run
 
 
-def train_segmentation(recipe, folder, *, strategy=None, devices=None, verbose=1):
+def train_segmentation(recipe, folder, *, strategy=None, devices=None, max_skipped=10, verbose=1):
     """Train the supplementary task and write a run folder; a run that was killed continues.
 
     Args:
         recipe: a SegmentationRecipe.
         folder: the run folder; created, or the same recipe's. Several machines must share it; the chief alone writes.
         strategy, devices: see `distribute.choose`. The batch of the recipe is divided among the devices, which changes no result.
+        max_skipped: how many steps of the run may be skipped because their loss is not finite; each is reported with its images.
         verbose: as in keras.Model.fit: 1 progress bars, 2 a line an epoch, 0 nothing.
 
     Returns:
         The trained model.
 
     Raises:
-        ValueError: a folder of another run, images or an extractor that do not fit, or devices that cannot be had.
+        ValueError: a folder of another run, images or an extractor that do not fit, devices that cannot be had, or more than `max_skipped`
+            steps whose loss is not finite.
         ConnectionError: another worker has stopped.
     """
     strategy = _strategy(recipe, folder, strategy, devices)
@@ -37,15 +40,15 @@ def train_segmentation(recipe, folder, *, strategy=None, devices=None, verbose=1
         dice = keras.metrics.MeanMetricWrapper(models.segmentation_dice, name="dice")
         metrics = ["accuracy", dice]
         model.compile(recipe.optimizer(), "sparse_categorical_crossentropy", metrics=metrics, accumulation=recipe.accumulation)
-    return _fit(model, recipe, folder, data.segmentation_dataset, train, val, strategy, verbose)
+    return _fit(model, recipe, folder, data.segmentation_dataset, train, val, strategy, max_skipped, verbose)
 
 
-def train_autoencoder(recipe, folder, *, strategy=None, devices=None, verbose=1):
+def train_autoencoder(recipe, folder, *, strategy=None, devices=None, max_skipped=10, verbose=1):
     """Train the unsupervised task and write a run folder; a run that was killed continues.
 
     Args:
         recipe: an AutoencoderRecipe.
-        folder, strategy, devices, verbose: see `train_segmentation`.
+        folder, strategy, devices, max_skipped, verbose: see `train_segmentation`.
 
     Returns:
         The trained model.
@@ -55,15 +58,15 @@ def train_autoencoder(recipe, folder, *, strategy=None, devices=None, verbose=1)
     with _building(recipe, strategy):
         model = models.autoencoder(train.shape, **recipe.network)
         model.compile(recipe.optimizer(), "mse", accumulation=recipe.accumulation)
-    return _fit(model, recipe, folder, data.autoencoder_dataset, train, val, strategy, verbose)
+    return _fit(model, recipe, folder, data.autoencoder_dataset, train, val, strategy, max_skipped, verbose)
 
 
-def train_registration(recipe, folder, *, strategy=None, devices=None, verbose=1):
+def train_registration(recipe, folder, *, strategy=None, devices=None, max_skipped=10, verbose=1):
     """Train a registration network and write a run folder; a run that was killed continues.
 
     Args:
         recipe: a RegistrationRecipe.
-        folder, strategy, devices, verbose: see `train_segmentation`.
+        folder, strategy, devices, max_skipped, verbose: see `train_segmentation`.
 
     Returns:
         The trained model.
@@ -83,7 +86,7 @@ def train_registration(recipe, folder, *, strategy=None, devices=None, verbose=1
         )
         goal = {"regularizer": losses.Diffusion(), "weight": recipe.weight, "supervised": recipe.supervised()}
         model.compile(recipe.optimizer(), similarity, **goal, accumulation=recipe.accumulation)
-    return _fit(model, recipe, folder, data.registration_dataset, train, val, strategy, verbose)
+    return _fit(model, recipe, folder, data.registration_dataset, train, val, strategy, max_skipped, verbose)
 
 
 def _strategy(recipe, folder, strategy, devices):
@@ -113,7 +116,7 @@ def _images(recipe, folder, verbose, similarity=None):
     return train, val
 
 
-def _fit(model, recipe, folder, dataset, train, val, strategy, verbose):
+def _fit(model, recipe, folder, dataset, train, val, strategy, max_skipped, verbose):
     """`fit` with the run folder's callbacks, from the newest checkpoint on."""
     validation, validation_steps = dataset(val, recipe.batch_size, training=False), None
     if strategy.num_replicas_in_sync > 1:  # Keras cannot count slices, and would warn at their end
@@ -134,7 +137,9 @@ def _fit(model, recipe, folder, dataset, train, val, strategy, verbose):
         distribute.meet(strategy, "the batches that are done", epoch * steps_per_epoch + batch)
         if chief:
             open_run(folder, recipe)
-        callbacks = [plateau, run, *([Events(folder)] if chief else [])]
+        names = batch_names(dataset, train, recipe.batch_size, recipe.seed, in_epoch, steps_per_epoch)
+        nonfinite = NonFiniteSteps(run, names, limit=max_skipped, report=chief)  # before `run`: no checkpoint of a step that ends it
+        callbacks = [nonfinite, plateau, run, *([Events(folder)] if chief else [])]
         if (epoch or batch) and epoch < recipe.epochs and verbose and chief:
             print(f"{folder}: continuing after epoch {epoch} of {recipe.epochs}" + (f" and batch {batch} of {steps_per_epoch}" if batch else ""))
         # The rest of a broken epoch first, and then, as `fit` knows only epochs of equal length, all others.

@@ -6,16 +6,19 @@ import h5py
 import keras
 import tensorflow as tf
 
+from deepsim_tf.models.skipping import Skipping, all_finite
+
 
 class Updates:
     """Mixin for a keras.Model, named before `Checked`: its `train_step` and `test_step`, under any strategy of tf.distribute.
 
     Each replica has its share of the global batch. Keras divides a loss by the number of replicas, so that the sum of the replicas'
     gradients is the gradient of the global batch; what is reported is multiplied by it again.
+    A step whose loss or gradient is not finite on some replica changes nothing on any but `skipped.count`.
     A subclass may define `unpack_data`, `forward`, `measure` and `results`.
     """
 
-    accumulation, _accumulator = 1, None
+    accumulation, _accumulator, skipped = 1, None, None
 
     def compile(self, *args, accumulation=1, **kwargs):
         """See keras.Model.compile.
@@ -33,6 +36,7 @@ class Updates:
         super().compile(*args, **kwargs)
         self.accumulation = accumulation
         self._accumulator = Accumulator(self.trainable_weights, self.distribute_strategy) if accumulation > 1 else None
+        self.skipped = Skipping(self)
 
     def make_train_function(self, force=False):
         """See keras.Model. Raises ValueError where the optimiser accumulates too, which Keras can do on one device only."""
@@ -72,14 +76,15 @@ class Updates:
 
     def train_step(self, data):
         """The gradient of one batch, and an update where it completes one."""
+        before = self.skipped.before()
         x, y, sample_weight = self.unpack_data(data)
         with tf.GradientTape() as tape:
             y_pred = self.forward(x, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
             scaled = self.optimizer.scale_loss(loss)
         self._loss_tracker.update_state(whole(loss), sample_weight=batch_size(x))
-        self.apply(tape.gradient(scaled, self.trainable_weights))
         self.measure(x, y, y_pred, sample_weight, training=True)
+        self.apply(tape.gradient(scaled, self.trainable_weights), loss, before)
         return self.results(data, training=True)
 
     def test_step(self, data):
@@ -98,23 +103,46 @@ class Updates:
             tf.cond(batch_size(data) > 0, step, lambda: None)
         return self.results(data, training=False)
 
-    def apply(self, gradients):
-        """Change the weights by this replica's gradients of a batch; or keep them for the batch that completes the update."""
+    def apply(self, gradients, loss=0.0, before=()):
+        """Change the weights by this replica's gradients of a batch, or keep them for the batch that completes the update, or skip.
+
+        Args:
+            gradients: of `trainable_weights`.
+            loss: of the batch; where it or a gradient is not finite, the step is skipped.
+            before: what `skipped.before()` gave before the forward pass.
+        """
         gradients = self._same_overflow(gradients)
-        if self._accumulator is None:
-            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-            return
-        self._accumulator.add(gradients)
+        # Under float16 gradients overflow now and then, and LossScaleOptimizer sees to it.
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        finite = all_finite(loss, [] if scaled else gradients)
         # A condition around an update is possible only outside the replicas: `apply_gradients` lets them meet.
-        tf.distribute.get_replica_context().merge_call(self._apply_when_full)
+        tf.distribute.get_replica_context().merge_call(self._apply_or_skip, args=(gradients, finite, before))
+
+    def _apply_or_skip(self, strategy, gradients, finite, before):
+        each = strategy.extended.call_for_each_replica
+
+        def apply():
+            if self._accumulator is None:
+                each(self._apply_here, args=(gradients,))
+            else:
+                each(self._accumulator.add, args=(gradients,))
+                self._apply_when_full(strategy)
+
+        def skip():
+            self.skipped.count.assign_add(1)
+            each(self.skipped.put_back, args=(before,))
+
+        tf.cond(strategy.experimental_local_results(finite)[0], apply, skip)
+
+    def _apply_here(self, gradients):
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
 
     def _apply_when_full(self, strategy):
         full = tf.equal(self._accumulator.batches.assign_add(1) % self.accumulation, 0)
         tf.cond(full, lambda: strategy.extended.call_for_each_replica(self._apply_mean), lambda: None)
 
     def _apply_mean(self):
-        gradients = self._accumulator.take_mean(self.accumulation)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        self._apply_here(self._accumulator.take_mean(self.accumulation))
 
     def _same_overflow(self, gradients):
         """The gradients; under float16, NaN on every replica where they overflowed on one: LossScaleOptimizer looks at the first alone."""
