@@ -72,7 +72,7 @@ def train_registration(recipe, folder, *, strategy=None, devices=None, max_skipp
         The trained model.
     """
     strategy = _strategy(recipe, folder, strategy, devices)
-    with strategy.scope():
+    with distribute.cluster_errors(strategy), strategy.scope():
         similarity = recipe.similarity()
     train, val = _images(recipe, folder, verbose, similarity)
     with _building(recipe, strategy):
@@ -101,7 +101,7 @@ def _strategy(recipe, folder, strategy, devices):
 def _building(recipe, strategy):
     """Where the recipe's model is made: its seed and precision, on the strategy's devices."""
     keras.utils.set_random_seed(recipe.seed)
-    with strategy.scope(), dtype_policy(recipe.policy):
+    with distribute.cluster_errors(strategy), strategy.scope(), dtype_policy(recipe.policy):
         yield
 
 
