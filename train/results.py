@@ -43,7 +43,7 @@ def table_of(folder):
             f"{row['dice_matched']:.4f}" if pandas.notna(row["dice_matched"]) else "",
             f"{100 * row['folds']:.2f}",
             f"{row['sd_log_jacobian']:.3f}",
-            f"{row['hd95']:.2f}",
+            f"{row['hd95']:.3g}",
             f"{published[method]:.4f}" if method in published else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
