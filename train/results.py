@@ -44,7 +44,7 @@ def table_of(folder):
             f"{100 * row['folds']:.2f}",
             f"{row['sd_log_jacobian']:.3f}",
             f"{row['hd95']:.3g}",
-            f"{published[method]:.4f}" if method in published else "",
+            f"{published[method]:.4f}" if pandas.notna(published.get(method)) else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     extractors = pandas.read_csv(folder / "extractors.csv").to_dict("records")

@@ -26,6 +26,9 @@ CHANGES = [
 PLACE = [
     click.option("--strategy", help=f"One of: {', '.join(STRATEGIES)}.  [default: multi-worker where TF_CONFIG names several, else by --devices]"),
     click.option("--devices", type=int, help="GPUs of this machine that share a batch (CPUs where there is no GPU).  [default: 1]"),
+    click.option(
+        "--max-skipped", type=click.IntRange(min=0), default=10, show_default=True, help="Steps without a finite loss until the run stops."
+    ),
 ]
 READING = [
     click.option("--intensity", metavar="RULE", help="csv: minmax, quantile, fixed:LOW:HIGH or none.  [default: minmax]"),

@@ -23,12 +23,12 @@ def demo(out, reduced, verbose):
 @click.option("--out", metavar="RUN", help="Run folder.  [default: runs/DATASET/segmentation]")
 @with_options(*CHANGES, *PLACE, *READING)
 @VERBOSE
-def train_segmentation(dataset, data, preset, out, strategy, devices, verbose, **changes):
+def train_segmentation(dataset, data, preset, out, strategy, devices, max_skipped, verbose, **changes):
     """Train the supplementary task, whose encoder becomes the similarity."""
     options = reading(changes)
     recipe = recipes.segmentation(dataset, preset, data=data, options=options, **changes)
     out = out or f"runs/{dataset}/segmentation"
-    training.train_segmentation(recipe, out, strategy=strategy, devices=devices, verbose=verbose)
+    training.train_segmentation(recipe, out, strategy=strategy, devices=devices, max_skipped=max_skipped, verbose=verbose)
     click.echo(f"Wrote {out}")
 
 
@@ -39,12 +39,12 @@ def train_segmentation(dataset, data, preset, out, strategy, devices, verbose, *
 @click.option("--out", metavar="RUN", help="Run folder.  [default: runs/DATASET/autoencoder]")
 @with_options(*CHANGES, *PLACE, *READING)
 @VERBOSE
-def train_autoencoder(dataset, data, preset, out, strategy, devices, verbose, **changes):
+def train_autoencoder(dataset, data, preset, out, strategy, devices, max_skipped, verbose, **changes):
     """Train an autoencoder, whose encoder becomes a similarity that needs no labels."""
     options = reading(changes)
     recipe = recipes.autoencoder(dataset, preset, data=data, options=options, **changes)
     out = out or f"runs/{dataset}/autoencoder"
-    training.train_autoencoder(recipe, out, strategy=strategy, devices=devices, verbose=verbose)
+    training.train_autoencoder(recipe, out, strategy=strategy, devices=devices, max_skipped=max_skipped, verbose=verbose)
     click.echo(f"Wrote {out}")
 
 
@@ -59,12 +59,12 @@ def train_autoencoder(dataset, data, preset, out, strategy, devices, verbose, **
 @click.option("--out", metavar="RUN", help="Run folder.  [default: runs/DATASET/LOSS]")
 @with_options(*CHANGES, *PLACE, *READING)
 @VERBOSE
-def train_registration(dataset, data, loss, preset, out, strategy, devices, verbose, **changes):
+def train_registration(dataset, data, loss, preset, out, strategy, devices, max_skipped, verbose, **changes):
     """Train a registration network."""
     options = reading(changes)
     recipe = recipes.registration(dataset, preset, loss, data=data, options=options, **changes)
     out = out or f"runs/{dataset}/{loss}"
-    training.train_registration(recipe, out, strategy=strategy, devices=devices, verbose=verbose)
+    training.train_registration(recipe, out, strategy=strategy, devices=devices, max_skipped=max_skipped, verbose=verbose)
     click.echo(f"Wrote {out}. Measure it with: deepsim evaluate {out}")
 
 
