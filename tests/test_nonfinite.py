@@ -162,10 +162,10 @@ def test_a_training_reports_the_pair_in_a_line_and_goes_on(tiny, tmp_path, capfd
     assert all(np.isfinite(weights).all() for weights in model.get_weights())
 
 
-def test_beyond_the_limit_the_command_ends_in_one_line_with_the_pairs_and_good_checkpoints(tiny, tmp_path, capfd, monkeypatch):
+def test_beyond_the_limit_the_command_ends_in_one_line_with_the_pairs_and_good_checkpoints(tiny, tmp_path, capfd):
     names = tiny(6)  # all of them: every step is bad
-    monkeypatch.setattr(training, "train_registration", functools.partial(training.train_registration, max_skipped=4))
-    command = ["train-registration", "--dataset", "synthetic-platelet", "--loss", "mse", "--verbose", "0", "--out", str(tmp_path / "run")]
+    command = ["train-registration", "--dataset", "synthetic-platelet", "--loss", "mse", "--max-skipped", "4", "--verbose", "0"]
+    command += ["--out", str(tmp_path / "run")]
     for steps in ([1, 2, 3, 4], []):  # again, from the newest checkpoint, it is the fifth bad step at once
         assert cli.main(command) == 2
         *skipped, last = capfd.readouterr().err.splitlines()
