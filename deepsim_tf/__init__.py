@@ -1,12 +1,13 @@
 """Semantic similarity for learned image registration, in Keras.
 
 The pipeline in order: `data` -> `augmentation` -> `models` (segmentation) -> `models.FeatureExtractor` -> `losses.DeepSim`
--> `models` (registration) -> `fit` -> `metrics` and `evaluate`.
+-> `models` (registration) -> `fit` -> `metrics` and `evaluate` -> `inference` on new files.
 """
 
 from deepsim_tf import _compat  # noqa: F401, I001  (first: it repairs VoxelMorph before anything imports it)
-from deepsim_tf import augmentation, data, layers, losses, metrics, models
-from deepsim_tf.evaluation import evaluate, register
+from deepsim_tf import augmentation, data, inference, layers, losses, metrics, models
+from deepsim_tf.evaluation import evaluate
+from deepsim_tf.inference import register
 
-__all__ = ["augmentation", "data", "evaluate", "layers", "losses", "metrics", "models", "register"]
+__all__ = ["augmentation", "data", "evaluate", "inference", "layers", "losses", "metrics", "models", "register"]
 __version__ = "0.1.0"

@@ -24,6 +24,19 @@ def image_shape(shape):
     return shape
 
 
+def voxel_frame(spacing, orientation, ndim):
+    """The voxel size in mm as a tuple of floats, and the axis codes of a volume as text, after a check; None stays None."""
+    spacing = None if spacing is None else tuple(float(s) for s in spacing)
+    if spacing is not None and (len(spacing) != ndim or not all(0 < s < float("inf") for s in spacing)):
+        raise ValueError(f"spacing must be {ndim} voxel sizes in mm, above 0. Received: spacing={spacing}.")
+    if orientation is not None:
+        orientation = "".join(orientation)
+        if ndim != 3 or sorted({"L": "R", "P": "A", "I": "S"}.get(code, code) for code in orientation) != ["A", "R", "S"]:
+            expected = "where the three axes of a volume point, as in 'RAS'"
+            raise ValueError(f"orientation must say {expected}. Received: {orientation!r} for {ndim}-D images.")
+    return spacing, orientation
+
+
 def equal_shapes(who, **tensors):
     """Refuse two tensors whose known sizes differ: broadcasting a batch of 1 over a batch of 4 is never meant."""
     (name_a, a), (name_b, b) = tensors.items()

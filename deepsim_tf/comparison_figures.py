@@ -3,7 +3,7 @@
 import numpy as np
 
 from deepsim_tf import figures
-from deepsim_tf.evaluation import register, warp_labels
+from deepsim_tf.inference.arrays import register, warp_labels
 
 EXAMPLES = 3  # pairs in the report's slider
 

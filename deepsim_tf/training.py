@@ -82,6 +82,8 @@ def train_registration(recipe, folder, *, strategy=None, devices=None, max_skipp
             classes=train.classes,
             intensity=train.intensity,
             image_fit=train.fit,
+            spacing=train.spacing if train.orientation else None,  # without a header, the spacing is a convention
+            orientation=train.orientation,
             **recipe.network,
         )
         goal = {"regularizer": losses.Diffusion(), "weight": recipe.weight, "supervised": recipe.supervised()}

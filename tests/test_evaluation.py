@@ -9,7 +9,8 @@ from PIL import Image
 
 from deepsim_tf.comparison import print_table
 from deepsim_tf.data.grids import flow_on_images
-from deepsim_tf.evaluation import summarise, warp_image, warp_labels
+from deepsim_tf.evaluation import summarise
+from deepsim_tf.inference import warp_image, warp_labels
 
 
 @pytest.fixture(scope="module")

@@ -70,6 +70,7 @@ def brain_mri(root, split, *, label_map=None, cache="auto", problems=None):
         name="Brain-MRI",
         split=split,
         spacing=header.spacing,
+        orientation=header.orientation,
         pairs=to_atlas(len(sources) if loaded else 0),
         atlas=loaded,
         cache=cache,

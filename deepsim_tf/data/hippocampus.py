@@ -44,7 +44,7 @@ def hippocampus(root, split, *, cache="auto", problems=None):
     """
     known("split", split, SPLITS)
     root, found = Path(root), Problems("hippocampus")
-    sources, spacing = [], None
+    sources, spacing, orientations = [], None, set()
     splits = _splits(root)
     if not splits.get(split):
         raise NoImages(f"{root / 'dataset.json'} has no {split} subjects in its `split`. Available: {', '.join(n for n in splits if splits[n])}.")
@@ -60,6 +60,7 @@ def hippocampus(root, split, *, cache="auto", problems=None):
             spacing = spacing or header.spacing
             if any(abs(a - b) > 0.01 * b for a, b in zip(header.spacing, spacing)):
                 raise ValueError(f"{source.image} has voxels of {header.spacing} mm. Expected {spacing}, as the first image has.")
+            orientations.add(header.orientation)
             sources.append(source)
     found.report(problems)
     return image_set(
@@ -69,6 +70,7 @@ def hippocampus(root, split, *, cache="auto", problems=None):
         split=split,
         spacing=spacing or (1, 1, 1),
         pairs=subjects(len(sources), split),
+        orientation=orientations.pop() if len(orientations) == 1 else None,
         cache=cache,
     )
 

@@ -40,14 +40,15 @@ class ImageSet:
         files: function of an index that returns the paths of the files that are read; needed for a folder as cache.
         settings: text that tells this way of reading the files from another, for the names of a folder's entries.
         fit: how files of another size were brought to `shape` (`deepsim_tf.data.grids`), or None.
+        orientation: where the axes point, as in "RAS" (nibabel's axis codes), where the files' headers say so and agree; else None.
     """
 
     def __init__(
         self, load, names, *, name, split, classes, shape, spacing, intensity, pairs, atlas=None, true_flow=None, cache="memory",
-        files=None, settings="", fit=None, landmarks=None,
+        files=None, settings="", fit=None, landmarks=None, orientation=None,
     ):  # fmt: skip
         self._load, self._true_flow, self._cache, self._stack, self._files, self._settings = load, true_flow, {}, None, files, settings
-        self._landmarks = landmarks
+        self._landmarks, self.orientation = landmarks, orientation
         self.names, self.name, self.split, self.classes, self.fit = list(names), name, split, classes, fit
         self.shape, self.spacing, self.intensity = tuple(int(n) for n in shape), tuple(float(s) for s in spacing), intensity
         if len(self.spacing) != len(self.shape):
@@ -186,7 +187,7 @@ class ImageSet:
 
     def derived(self, load, **changes):
         """A set of other images under the same names and pairs; `load` and `changes` replace arguments of the constructor."""
-        kept = ("name", "split", "classes", "shape", "spacing", "intensity", "atlas", "fit")
+        kept = ("name", "split", "classes", "shape", "spacing", "intensity", "atlas", "fit", "orientation")
         arguments = {name: getattr(self, name) for name in kept}
         arguments |= {"pairs": self._pairs, "files": self._files, "settings": self._settings, "cache": self._requested_cache}
         return ImageSet(load, self.names, **{**arguments, "true_flow": self._true_flow, "landmarks": self._landmarks, **changes})

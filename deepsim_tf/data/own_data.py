@@ -109,6 +109,7 @@ def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, clas
         name=path.stem,
         split=split or "all",
         spacing=np.multiply(header.spacing[-len(shape) :], stretched),
+        orientation=None if slices else header.orientation,  # own_headers has checked that all are alike
         pairs=pairs,
         atlas=atlas,
         landmarks=landmarks_of_pairs(chosen, points, pairs),

@@ -32,6 +32,11 @@ class Header(NamedTuple):
         """Size of a voxel in mm, one number an axis; 1 where the format says nothing."""
         return (1.0,) * len(self.shape) if self.affine is None else tuple(nibabel.affines.voxel_sizes(self.affine)[: len(self.shape)].tolist())
 
+    @property
+    def orientation(self):
+        """Where the axes of a volume point, as in "RAS"; None where the format says nothing, and of a plane."""
+        return "".join(nibabel.aff2axcodes(self.affine)) if self.affine is not None and len(self.shape) == 3 else None
+
 
 def read_volume(path, *, page=None, kind="image"):
     """Read an image file as it is: no rescaling but the file's own (NIfTI's slope), no channel axis.

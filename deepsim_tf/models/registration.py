@@ -37,6 +37,8 @@ class RegistrationModel(Updates, Checked, keras.Model):
         batch_norm=True,
         dropout=True,
         policy=None,
+        spacing=None,
+        orientation=None,
         **kwargs,
     ):
         # float32 here only keeps this wrapper from casting the images, which the losses see; layers follow the global policy.
@@ -49,6 +51,7 @@ class RegistrationModel(Updates, Checked, keras.Model):
         if image_fit is not None:
             parse_fit(image_fit)
         self.image_fit, self.batch_norm, self.dropout = image_fit, batch_norm, dropout
+        self.spacing, self.orientation = checks.voxel_frame(spacing, orientation, len(self.shape))
         self.policy = policy or keras.config.dtype_policy().name
         with dtype_policy(self.policy):
             self.network = registration_network(self.shape, backbone, self.features, int_steps, batch_norm, dropout)
@@ -179,7 +182,7 @@ class RegistrationModel(Updates, Checked, keras.Model):
     def get_config(self):
         """The arguments of the constructor, with the precision that the layers were made in."""
         names = ("name", "trainable", "shape", "backbone", "features", "int_steps", "classes", "intensity", "image_fit")
-        names += ("batch_norm", "dropout", "policy")
+        names += ("batch_norm", "dropout", "policy", "spacing", "orientation")
         return {name: getattr(self, name) for name in names}
 
     def get_compile_config(self):
@@ -197,8 +200,9 @@ class RegistrationModel(Updates, Checked, keras.Model):
 
 
 def registration_model(
-    shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, intensity=None, image_fit=None, batch_norm=True, dropout=True
-):
+    shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, intensity=None, image_fit=None, batch_norm=True, dropout=True,
+    spacing=None, orientation=None,
+):  # fmt: skip
     """A registration network on the U-Net that `segmentation_model` uses too.
 
     Args:
@@ -213,6 +217,9 @@ def registration_model(
         image_fit: how the training images were brought to one size (`ImageSet.fit`), `"pad"` or `"resample"`; kept with the model, and
             done and undone by `ds.register`. None: they had one size; other images are resampled, both alike.
         batch_norm, dropout: of the paper's backbone.
+        spacing, orientation: size of the training images' voxels in mm, and where their axes point, as in "RAS" (`ImageSet.spacing` and
+            `.orientation`); kept with the model, so that files of another voxel size or orientation can be brought to its grid
+            (`ds.inference`). None: unknown.
 
     Returns:
         A `keras.Model`: {"moving", "fixed"}, each (batch, *shape, 1) -> {"warped": (batch, *shape, 1), "flow": (batch, *shape, ndim)};
@@ -228,4 +235,6 @@ def registration_model(
         image_fit=image_fit,
         batch_norm=batch_norm,
         dropout=dropout,
+        spacing=spacing,
+        orientation=orientation,
     )
