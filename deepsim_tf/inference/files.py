@@ -1,0 +1,119 @@
+"""Registering the user's own files: from two paths to one folder with everything."""
+
+import json
+import os
+import time
+import warnings as python_warnings
+from pathlib import Path
+
+from deepsim_tf.files import remove_leftovers, written_aside
+from deepsim_tf.inference.field import write_field
+from deepsim_tf.inference.image_files import result_suffix, write_image
+from deepsim_tf.inference.loading import open_model
+from deepsim_tf.inference.pair import register_pair
+from deepsim_tf.inference.picture import save_picture
+from deepsim_tf.runs import versions
+
+REPORT = "registration.json"  # the last file of a folder to be written, and the sign that it is whole
+
+
+def register_files(model, moving, fixed, out, *, refine=0, align="headers", intensity=None, warn=None):
+    """Register one image file to another, wherever they lie, and write a folder.
+
+    Both are brought to the model's grid through their headers: NIfTI and MGZ of any size, voxel size, orientation and obliqueness (see
+    `ds.inference.place`); TIFF, PNG and npy as `ds.register` does. The folder appears as a whole, when everything is done, with
+
+    * `warped.*`: the moving image in its own intensities, float32, on the fixed image's grid and with its header: NIfTI, MGZ, TIFF (also
+      for PNG, which holds no floats) or npy;
+    * `flow.nii.gz`: the displacement field, mm, for ANTs, ITK and 3-D Slicer;
+    * `log_jacobian.*`: the logarithm of det J, -20.7 where the field folds;
+    * `similarity_map.*`: where the model was trained with DeepSim;
+    * `overview.png`: before and after; `registration.json`: the numbers.
+
+    Args:
+        model: a registration model; a run folder, a `.keras` file, or an `.h5` file of VoxelMorph.
+        moving, fixed: paths of images.
+        out: the folder to write; it may not exist, or be empty.
+        refine: steps of instance refinement after the network, 0 for none.
+        align: `"headers"`, or `"centres"`: the moving image is first moved so that both fields of view have one centre.
+        intensity: the rule for both files; default: the model's own ("minmax" for VoxelMorph's files).
+        warn: called with each sentence about doubtful input; default: `warnings.warn`.
+
+    Returns:
+        dict, the content of registration.json.
+
+    Raises:
+        ValueError: a folder that holds something; files that cannot be read or do not go together.
+    """
+    check_free(out)
+    started = time.perf_counter()
+    opened = open_model(model)
+    loading = time.perf_counter() - started
+    settings = settings_of(model, moving, fixed, refine=refine, align=align, intensity=intensity)
+    return write_registration(opened, settings, out, warn or _warn, loading)
+
+
+def write_registration(model, settings, out, warn, loading=0.0):
+    """Register with an opened model as `settings_of` says, and write the folder `out`; returns the content of registration.json."""
+    out, started = Path(out), time.perf_counter() - loading
+    moving, fixed = Path(settings["moving"]), Path(settings["fixed"])
+    found = register_pair(model, moving, fixed, **settings["settings"])
+    for sentence in found.warnings:
+        warn(sentence)
+    report = {**settings, **found.numbers, "warnings": found.warnings}
+    remove_leftovers(out)
+    with written_aside(out) as aside:
+        aside.mkdir()
+        report["files"] = _write(found, aside, moving, fixed)
+        report["versions"] = versions()
+        report["seconds"] |= {"loading": round(loading, 3), "all": round(time.perf_counter() - started, 3)}
+        (aside / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def settings_of(model, moving, fixed, *, refine, align, intensity):
+    """What makes a registration this one and no other; the first entries of registration.json."""
+    model = str(Path(model).absolute()) if isinstance(model, (str, os.PathLike)) else type(model).__name__
+    files = {name: str(Path(path).absolute()) for name, path in (("moving", moving), ("fixed", fixed))}
+    return {"model": model, **files, "settings": {"refine": refine, "align": align, "intensity": intensity}}
+
+
+def check_free(out):
+    """Refuse to write where something is.
+
+    Raises:
+        ValueError: `out` is a file, or a folder that is not empty.
+    """
+    out = Path(out)
+    if (out / REPORT).is_file():
+        raise ValueError(f"{out} already holds a finished registration. Choose another folder (--out), or remove it.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} exists and is no empty folder. Choose another folder (--out).")
+
+
+def _write(found, folder, moving, fixed):
+    """Write the files of a Registered; {what: file name}."""
+    suffix = result_suffix(fixed)
+    arrays = {"warped": found.warped, "log_jacobian": found.log_jacobian, "similarity_map": found.similarity_map}
+    names = {}
+    for name, array in arrays.items():
+        if array is not None:
+            names[name] = f"{name}{suffix}"
+            write_image(array, folder / names[name], reference=fixed, affine=found.field.affine)
+    names |= {"flow": "flow.nii.gz", "picture": "overview.png"}
+    write_field(found.field, folder / names["flow"])
+    save_picture(folder / names["picture"], found.images, found.field, title=_title(found.numbers, moving, fixed))
+    return names
+
+
+def _title(numbers, moving, fixed):
+    parts = [f"{moving.name} to {fixed.name}"]
+    if numbers["similarity"]:
+        parts.append("{measure} {before:.4g} before, {after:.4g} after".format(**numbers["similarity"]))
+    parts.append("mean displacement {mean:.3g} {unit}".format(**numbers["displacement"]))
+    parts.append(f"folds {100 * numbers['folds']:.2g} %")
+    return ";  ".join(parts)
+
+
+def _warn(sentence):
+    python_warnings.warn(sentence, stacklevel=3)

@@ -1,0 +1,148 @@
+"""One pair of files, registered: from the images to every number and array of a result."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import numpy as np
+
+from deepsim_tf.data.intensity import parse_rule
+from deepsim_tf.data.sources import read_image
+from deepsim_tf.data.volumes import read_header, read_volume
+from deepsim_tf.inference.apply import warp_array
+from deepsim_tf.inference.arrays import predict_on_grid, warp_image
+from deepsim_tf.inference.field import Field, field_of
+from deepsim_tf.inference.geometry import Geometry, is_world, place
+from deepsim_tf.inference.placement import placement
+from deepsim_tf.inference.sampling import spread
+
+FLOOR = 1e-9  # of det J in its logarithm, as in ds.metrics.sd_log_jacobian
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Registered:
+    """What a registration gives, on the fixed image's own grid.
+
+    Attributes:
+        warped: (*spatial) float32, the moving image in its file's intensities.
+        field: the Field from the fixed into the moving image.
+        log_jacobian: (*spatial) float32, log det J; log(1e-9) = -20.7 where the field folds.
+        similarity_map: (*spatial) float32 in [-1, 1], or None where the model was not trained with DeepSim. Computed on the model's grid.
+        numbers: dict for registration.json.
+        warnings: sentences about what is doubtful in the input.
+        images: {"fixed", "moving", "warped"} (*spatial) float32 under the intensity rule, all on the fixed grid, for pictures.
+        geometry: the Geometry.
+    """
+
+    warped: np.ndarray
+    field: Field
+    log_jacobian: np.ndarray
+    similarity_map: np.ndarray | None
+    numbers: dict
+    warnings: list
+    images: dict
+    geometry: Geometry
+
+
+def register_pair(model, moving, fixed, *, refine=0, align="headers", intensity=None):
+    """Register two image files, and measure the result; nothing is written.
+
+    Args:
+        model: an opened registration model (`open_model`).
+        moving, fixed: paths of the files.
+        refine: steps of `refine_flow` after the network.
+        align: see `geometry.place`.
+        intensity: rule for both files, instead of the model's own.
+
+    Returns:
+        Registered.
+
+    Raises:
+        ValueError: files that cannot be read or do not go together, see `geometry.place`; a model without an intensity rule.
+    """
+    started = time.perf_counter()
+    rule = rule_of(model, intensity)
+    moving, fixed = Path(moving), Path(fixed)
+    headers = read_header(moving), read_header(fixed)
+    geometry = place(model, *headers, paths=(moving, fixed), align=align)
+    scaled = {"moving": read_image(moving, rule), "fixed": read_image(fixed, rule)}
+    overlap, warnings = placement(geometry, **scaled) if is_world(headers[1]) else (None, [])
+    on_grid = {name: geometry.onto_grid(name, image) for name, image in scaled.items()}
+
+    predicting = time.perf_counter()
+    flow = predict_on_grid(model, **on_grid)
+    refining = time.perf_counter()
+    history = None
+    if refine:
+        from deepsim_tf.inference.refinement import refine_flow
+
+        flow, history = refine_flow(model, **on_grid, flow=flow, steps=refine)
+    refined = time.perf_counter()
+
+    similarity, map_on_grid = _similarity(model.similarity, on_grid, warp_image(on_grid["moving"], flow))
+    field = field_of(flow, geometry)
+    determinant = field.determinant()
+    log_jacobian = np.log(np.maximum(determinant, FLOOR, dtype=np.float64)).astype(np.float32)
+    before = field_of(np.zeros_like(flow), geometry)  # as the images lie before the network
+    images = {"fixed": scaled["fixed"], "moving": warp_array(scaled["moving"], geometry.moving_affine, before)}
+    images["warped"] = warp_array(scaled["moving"], geometry.moving_affine, field)
+    mean, largest = field.lengths()
+    numbers = {
+        "similarity": similarity,
+        "folds": float(np.mean(determinant <= 0)),
+        "sd_log_jacobian": float(np.std(log_jacobian, dtype=np.float64)),
+        "displacement": {"mean": mean, "max": largest, "unit": field.unit},
+        "placement": overlap,
+        "align": {"by": align, "translation": _lps(-geometry.translation)},
+        "refinement": None if history is None else {"steps": len(history["loss"]) - 1, **history},
+        "grid": {"shape": list(geometry.grid), "voxel_size": np.linalg.norm(geometry.grid_affine[:-1, :-1], axis=0).tolist()},
+        "intensity": rule,
+        "seconds": {
+            "network": round(refining - predicting, 3),
+            "refinement": round(refined - refining, 3),
+            "all": round(time.perf_counter() - started, 3),
+        },
+    }
+    return Registered(
+        warped=warp_array(read_volume(moving), geometry.moving_affine, field),
+        field=field,
+        log_jacobian=log_jacobian,
+        similarity_map=None if map_on_grid is None else spread(map_on_grid, geometry.fixed_to_grid, geometry.fixed_shape),
+        numbers=numbers,
+        warnings=warnings,
+        images=images,
+        geometry=geometry,
+    )
+
+
+def rule_of(model, intensity=None):
+    """The intensity rule for files: the one that is given, or the model's own.
+
+    Raises:
+        ValueError: neither, or an unknown rule.
+    """
+    rule = intensity or model.intensity
+    if rule is None:
+        raise ValueError(
+            "The model carries no intensity rule for files. Name the one its training images had (--intensity), such as minmax, quantile or"
+            " fixed:0:256."
+        )
+    parse_rule(rule)
+    return rule
+
+
+def _similarity(loss, on_grid, warped):
+    """({measure, before, after, better}, similarity map after) of the model's own similarity, on its grid; (None, None) where it has none."""
+    if loss is None:
+        return None, None
+    fixed, moving, warped = on_grid["fixed"][None], on_grid["moving"][None], warped[None]
+    if hasattr(loss, "similarity_map"):
+        before, after = (np.asarray(loss.similarity_map(fixed, image))[0] for image in (moving, warped))
+        return {"measure": "DeepSim", "before": float(before.mean()), "after": float(after.mean()), "better": "higher"}, after
+    before, after = (float(loss(fixed, image)) for image in (moving, warped))
+    return {"measure": f"{type(loss).__name__} (loss)", "before": before, "after": after, "better": "lower"}, None
+
+
+def _lps(vector):
+    """A displacement in the world as in the flow file: left, posterior, superior."""
+    return [float(v) + 0.0 for v in vector * np.array([-1, -1, 1][: len(vector)])]
