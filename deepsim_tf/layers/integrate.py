@@ -1,8 +1,10 @@
 """Integration of a stationary velocity: VoxelMorph's VecInt, vectorised over the batch."""
 
 import keras
+import tensorflow as tf
 
 from deepsim_tf._compat import vxm
+from deepsim_tf.layers.compiled import compiled_if_large
 from deepsim_tf.layers.warp import warp
 
 
@@ -19,9 +21,16 @@ def integrate(velocity, *, int_steps=7):
         Displacement in voxels, (batch, *spatial, ndim).
     """
     flow = velocity / 2**int_steps
+    # Each squaring is compiled by itself: all of them as one would compute the first anew for every neighbour in the last.
+    square = compiled_if_large(_square, tf.convert_to_tensor(flow))
     for _ in range(int_steps):
-        flow = flow + warp(flow, flow)
+        flow = square(flow)
     return flow
+
+
+def _square(flow):
+    """u + u o (id + u)."""
+    return flow + warp(flow, flow)
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")

@@ -1,11 +1,13 @@
 """Warping: VoxelMorph's SpatialTransformer for dense flows, vectorised over the batch."""
 
+import functools
 import itertools
 
 import keras
 import tensorflow as tf
 
 from deepsim_tf._compat import vxm
+from deepsim_tf.layers.compiled import compiled_if_large
 
 
 def voxel_grid(shape):
@@ -38,8 +40,12 @@ def warp(images, flow, *, interpolation="linear"):
     Raises:
         ValueError: an unknown interpolation.
     """
-    flow = tf.convert_to_tensor(flow)
+    images, flow = tf.convert_to_tensor(images), tf.convert_to_tensor(flow)
     flow = tf.cast(flow, tf.float64 if flow.dtype == tf.float64 else tf.float32)
+    return compiled_if_large(functools.partial(_warp, interpolation=interpolation), flow)(images, flow)
+
+
+def _warp(images, flow, interpolation="linear"):
     points = tf.cast(voxel_grid(tf.shape(flow)[1:-1]), flow.dtype) + flow
     warped = sample_at(images, tf.unstack(points, axis=-1), interpolation=interpolation)
     return tf.ensure_shape(warped, [*flow.shape[:-1], warped.shape[-1]])

@@ -1,10 +1,10 @@
 """What the measures of two images share as Keras losses: checks of the arguments, float32, and XLA for the slow inner part."""
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from deepsim_tf import checks
+from deepsim_tf.layers.compiled import compiled
 
 
 class ImageLoss(keras.losses.Loss):
@@ -30,15 +30,6 @@ class ImageLoss(keras.losses.Loss):
         checks.equal_shapes(who, y_true=y_true, y_pred=y_pred)
         checks.image_rank(who, "y_pred", y_pred)
         return (compiled(self.measure) if self.xla else self.measure)(y_true, y_pred)
-
-
-def compiled(function):
-    """`function` under XLA while a graph is traced, and plainly in eager mode, where compiling would take longer than the call.
-
-    Sums over windows and differences of neighbours become a few loops: forward and backward take an eighth to a half of the
-    time (benchmarks/losses.py). The convolutions of the network stay outside, where oneDNN is faster than XLA.
-    """
-    return function if tf.executing_eagerly() else tf.function(function, jit_compile=True, autograph=False)
 
 
 def at_least_float32(values):

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from deepsim_tf import checks
-from deepsim_tf.losses.image_loss import ImageLoss, at_least_float32, compiled
+from deepsim_tf.layers.compiled import compiled
+from deepsim_tf.losses.image_loss import ImageLoss, at_least_float32
 from deepsim_tf.losses.ncc import box_sum
 
 _FLAT = 1e-8  # lower bound of V, for images in about [0, 1]: what differs by less than 1e-4 is constant

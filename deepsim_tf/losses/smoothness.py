@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from deepsim_tf.losses.image_loss import at_least_float32, compiled
+from deepsim_tf.layers.compiled import compiled
+from deepsim_tf.losses.image_loss import at_least_float32
 
 
 def diffusion(flow):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from deepsim_tf import checks
 from deepsim_tf.data.grids import parse_fit
 from deepsim_tf.layers import warp
+from deepsim_tf.layers.compiled import without_xla
 from deepsim_tf.metrics.overlap import batch_dice
 from deepsim_tf.models.checked import Checked, dtype_policy
 from deepsim_tf.models.registration_network import registration_network
@@ -173,6 +174,11 @@ class RegistrationModel(Updates, Checked, keras.Model):
         self._check(x["moving"], x["fixed"])
         moving, fixed = checks.finite_in_graph("A registration model", moving=x["moving"], fixed=x["fixed"])
         return {"moving": moving, "fixed": fixed}, y, sample_weight
+
+    def export(self, *args, **kwargs):
+        """As keras.Model.export, which is for Serving: no part of the saved graph needs XLA."""
+        with without_xla():
+            return super().export(*args, **kwargs)
 
     @property
     def metrics(self):
