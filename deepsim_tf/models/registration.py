@@ -176,9 +176,10 @@ class RegistrationModel(Updates, Checked, keras.Model):
         return {"moving": moving, "fixed": fixed}, y, sample_weight
 
     def export(self, *args, **kwargs):
-        """As keras.Model.export, which is for Serving: no part of the saved graph needs XLA."""
+        """As keras.Model.export, for any batch size; no part of the saved graph needs XLA. `ds.export` makes what TensorFlow Serving wants."""
+        inputs = {name: keras.InputSpec(dtype="float32", shape=(None, *self.shape, 1), name=name) for name in ("moving", "fixed")}
         with without_xla():
-            return super().export(*args, **kwargs)
+            return super().export(*args, **{"input_signature": [inputs], **kwargs})
 
     @property
     def metrics(self):
