@@ -20,5 +20,9 @@ setup(
     package_data={"deepsim_tf": ["templates/*.j2"]},
     python_requires=">=3.11,<3.14",
     install_requires=[line.split("#")[0].strip() for line in LINES if line.split("#")[0].strip()],
+    extras_require={
+        "serving": ["tensorflow-serving-api>=2.20,<2.22"],  # the warm-up file of ds.export, and serving/grpc_client.py
+        "onnx": ["tf2onnx>=1.17,<1.18"],  # ds.export(format="onnx"); the first that works with NumPy 2.4 and TensorFlow 2.21 as it is
+    },
     entry_points={"console_scripts": ["deepsim=deepsim_tf.cli:main"]},
 )

@@ -9,6 +9,7 @@ import click
 
 import deepsim_tf
 from deepsim_tf.cli.data import check, download, prepare
+from deepsim_tf.cli.export import export
 from deepsim_tf.cli.inference import register, warp
 from deepsim_tf.cli.training import demo, evaluate, reproduce, sweep, train_autoencoder, train_registration, train_segmentation
 
@@ -21,7 +22,7 @@ def cli():
 
 for command in (demo, download, prepare, check, train_segmentation, train_autoencoder, train_registration, evaluate, sweep, reproduce):
     cli.add_command(command)
-for command in (register, warp):
+for command in (register, warp, export):
     cli.add_command(command)
 
 

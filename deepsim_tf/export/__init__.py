@@ -1,0 +1,5 @@
+"""A registration model as a folder for TensorFlow Serving, which needs no Python: grids, intensity rules and signatures as graphs."""
+
+from deepsim_tf.export.saved_model import export
+
+__all__ = ["export"]
