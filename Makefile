@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PEERS = $(VENV)/peers
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint notebooks bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -15,6 +15,10 @@ test: $(VENV)/.installed-test
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
+
+# In full, some minutes each; `make test` runs them in a reduced form.
+notebooks: $(VENV)/.installed-test
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
 
 # PyTorch and its VoxelMorph live in an environment of their own; PEER_PYTHON=/path/to/python names one that has them already.
 ifndef PEER_PYTHON
