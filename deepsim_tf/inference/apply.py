@@ -23,7 +23,7 @@ def warp_array(image, affine, field, *, labels=False):
         Array (*spatial of the field): float32, or of the dtype of `image` for labels. Beyond the image its border's value continues.
     """
     image = np.asarray(image)
-    image = image.astype(np.uint8) if image.dtype.kind == "b" else image
+    image = image.astype(_stored(image.dtype), copy=False)
     matrix, offset = split(np.linalg.inv(affine))
     warped = np.empty(field.shape, image.dtype if labels else np.float32)
     for rows, points, vectors in field.slabs():
@@ -33,12 +33,16 @@ def warp_array(image, affine, field, *, labels=False):
 
 def in_dtype(array, dtype):
     """A warped image in the dtype of its original: integers are rounded and kept inside their range."""
-    dtype = np.dtype(dtype)
-    dtype = np.dtype(np.uint8) if dtype.kind == "b" else dtype
+    dtype = _stored(dtype)
     if dtype.kind not in "ui":
         return array.astype(dtype)
     limits = np.iinfo(dtype)
     return np.clip(np.rint(array.astype(float)), limits.min, limits.max).astype(dtype)
+
+
+def _stored(dtype):
+    """The dtype in the machine's own byte order (MGZ has the other one); bytes for truth values, which image formats do not have."""
+    return np.dtype(np.uint8) if np.dtype(dtype).kind == "b" else np.dtype(dtype).newbyteorder("=")
 
 
 def compose(first, second):

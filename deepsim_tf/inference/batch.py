@@ -11,7 +11,7 @@ import tqdm
 
 from deepsim_tf.data.own_table import read_table
 from deepsim_tf.files import written_aside
-from deepsim_tf.inference.files import REPORT, check_free, settings_of, write_registration
+from deepsim_tf.inference.files import REPORT, check_free, check_options, settings_of, write_registration
 from deepsim_tf.inference.image_files import suffix_of
 from deepsim_tf.inference.loading import open_model
 from deepsim_tf.inference.pair import rule_of
@@ -53,6 +53,7 @@ def register_pairs(model, pairs, out, *, refine=0, align="headers", intensity=No
     out, found = Path(out), read_pairs(pairs)
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file. Choose another folder (--out).")
+    check_options(align, intensity)
     opened = open_model(model)
     rule_of(opened, intensity)
     rows = []
@@ -68,7 +69,7 @@ def register_pairs(model, pairs, out, *, refine=0, align="headers", intensity=No
                 report = _finished(out / pair.name, settings)
                 if report is None:
                     check_free(out / pair.name)
-                    report = write_registration(opened, settings, out / pair.name, warn)
+                    report = write_registration(opened, pair.moving, pair.fixed, out / pair.name, settings, warn)
                 row |= _numbers(report)
             except Exception as error:  # whatever is wrong with one pair, the others are registered
                 reason = " ".join(str(error).split()) or type(error).__name__

@@ -6,8 +6,12 @@ import time
 import warnings as python_warnings
 from pathlib import Path
 
+from deepsim_tf import checks
+from deepsim_tf.data.intensity import parse_rule
+from deepsim_tf.data.volumes import read_header
 from deepsim_tf.files import remove_leftovers, written_aside
 from deepsim_tf.inference.field import write_field
+from deepsim_tf.inference.geometry import ALIGN
 from deepsim_tf.inference.image_files import result_suffix, write_image
 from deepsim_tf.inference.loading import open_model
 from deepsim_tf.inference.pair import register_pair
@@ -46,17 +50,20 @@ def register_files(model, moving, fixed, out, *, refine=0, align="headers", inte
         ValueError: a folder that holds something; files that cannot be read or do not go together.
     """
     check_free(out)
+    check_options(align, intensity)
+    for path in (moving, fixed):  # a wrong name shows before a model is loaded
+        read_header(path)
     started = time.perf_counter()
     opened = open_model(model)
     loading = time.perf_counter() - started
     settings = settings_of(model, moving, fixed, refine=refine, align=align, intensity=intensity)
-    return write_registration(opened, settings, out, warn or _warn, loading)
+    return write_registration(opened, moving, fixed, out, settings, warn or _warn, loading)
 
 
-def write_registration(model, settings, out, warn, loading=0.0):
+def write_registration(model, moving, fixed, out, settings, warn, loading=0.0):
     """Register with an opened model as `settings_of` says, and write the folder `out`; returns the content of registration.json."""
     out, started = Path(out), time.perf_counter() - loading
-    moving, fixed = Path(settings["moving"]), Path(settings["fixed"])
+    moving, fixed = Path(moving), Path(fixed)
     found = register_pair(model, moving, fixed, **settings["settings"])
     for sentence in found.warnings:
         warn(sentence)
@@ -76,6 +83,13 @@ def settings_of(model, moving, fixed, *, refine, align, intensity):
     model = str(Path(model).absolute()) if isinstance(model, (str, os.PathLike)) else type(model).__name__
     files = {name: str(Path(path).absolute()) for name, path in (("moving", moving), ("fixed", fixed))}
     return {"model": model, **files, "settings": {"refine": refine, "align": align, "intensity": intensity}}
+
+
+def check_options(align, intensity):
+    """Refuse an unknown `align`, or an unknown rule (None is the model's own)."""
+    checks.known("align", align, ALIGN)
+    if intensity is not None:
+        parse_rule(intensity)
 
 
 def check_free(out):

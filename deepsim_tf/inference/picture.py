@@ -57,13 +57,15 @@ def _draw(images, flow, sizes, unit, title):
     rows = list(_planes(images, flow, sizes, unit))
     levels = _levels(images["fixed"])
     extents = [(row["fixed"].shape[1] * row["sizes"][1], row["fixed"].shape[0] * row["sizes"][0]) for row in rows]
-    width = 2.3
-    heights = [min(width * high_ / wide, 1.6 * width) for wide, high_ in extents]
-    figure = Figure(figsize=(len(COLUMNS) * width, sum(heights) + 0.3 * len(rows) + (0.4 if title else 0.1)), layout="compressed")
-    axes = figure.subplots(len(rows), len(COLUMNS), squeeze=False, height_ratios=heights)
+    alone = len(rows) == 1  # an image has the whole page: two rows of three
+    width = 4.0 if alone else 2.3
+    heights = [min(width * tall / wide, 1.6 * width) for wide, tall in extents] * (2 if alone else 1)
+    figure = Figure(figsize=(len(COLUMNS) * width / (2 if alone else 1), sum(heights) + 0.3 * len(heights) + 0.4), layout="compressed")
+    axes = figure.subplots(len(heights), len(COLUMNS) // (2 if alone else 1), squeeze=False, height_ratios=heights)
+    axes = axes.reshape(len(rows), len(COLUMNS))
     for panels, row in zip(axes, rows):
         extent = (0, row["fixed"].shape[1] * row["sizes"][1], 0, row["fixed"].shape[0] * row["sizes"][0])
-        common = {"origin": "lower", "extent": extent, "interpolation": "nearest"}
+        common = {"origin": "lower", "extent": extent}
         for axis, name in zip(panels, ("fixed", "moving", "warped")):
             axis.imshow(row[name], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), **common)
             _outline(axis, row["fixed"], levels, extent)
@@ -131,9 +133,9 @@ def _outline(axis, plane, levels, extent):
 
 
 def _grid(axis, flow, sizes, extent):
-    """A regular grid of about 26 lines to the longer side, drawn where the flow finds its points in the moving image."""
+    """A regular grid of about 22 lines to the longer side, drawn where the flow finds its points in the moving image."""
     rows, columns = flow.shape[:2]
-    step = max(1, round(max(rows, columns) / 26))
+    step = max(1, round(max(rows, columns) / 22))
     points = (np.moveaxis(np.indices((rows, columns)), 0, -1) + 0.5 + flow) * sizes
     xy = points[..., ::-1]
     axis.add_collection(LineCollection([*xy[::step], *xy[:, ::step].swapaxes(0, 1)], colors="0.15", linewidths=0.6))
