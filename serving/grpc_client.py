@@ -2,7 +2,7 @@
 
     python serving/grpc_client.py moving.nii.gz fixed.nii.gz --model hippocampus --out registered.npz
 
-Needs numpy, pillow, nibabel and tensorflow-serving-api (pip install 'deepsim_tf[serving]').
+Needs numpy, pillow, nibabel and tensorflow-serving-api (pip install tensorflow-serving-api).
 """
 
 import grpc

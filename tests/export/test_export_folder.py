@@ -78,7 +78,7 @@ def test_the_warmup_file_holds_a_request_for_each_signature_that_the_model_answe
 
 
 def test_without_the_requests_package_one_line_says_so(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis.predict_pb2", None)
     version = ds.export(brains(), tmp_path / "brains")
     assert capsys.readouterr().out == (
         f"{version} has no warm-up file: the first request to a server will be slow. For one: pip install tensorflow-serving-api\n"
@@ -194,8 +194,8 @@ def test_a_full_disk_names_the_folder_and_leaves_no_version(exports):
 def test_exports_at_the_same_time_get_different_versions_after_the_highest(exports):
     folder, say, hear = exports
     (folder / "7").mkdir(parents=True)
-    say("now now now")
-    assert [hear() for _ in range(6)][3:] == ["0", "0", "0"]
-    assert versions(folder) == [7, 8, 9, 10]
-    for version in (8, 9, 10):
+    say("now now")
+    assert [hear() for _ in range(4)][2:] == ["0", "0"]
+    assert versions(folder) == [7, 8, 9]
+    for version in (8, 9):
         assert {"saved_model.pb", "variables", "assets.extra"} <= {child.name for child in (folder / str(version)).iterdir()}
