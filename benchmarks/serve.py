@@ -25,8 +25,8 @@ def serve(prepare):
     Args:
         prepare: function from that dict to (facts, call): what to report before the first call, and the function to time.
     """
+    imported = peak()
     facts, call = prepare(json.loads(sys.argv[1]))
-    before = peak()
     report(facts)
     for line in sys.stdin:
         if line.strip() == "end":
@@ -34,4 +34,4 @@ def serve(prepare):
         started = time.perf_counter()
         call()
         report(time.perf_counter() - started)
-    report({"peak": peak(), "before": before})
+    report({"peak": peak(), "imported": imported})

@@ -6,9 +6,9 @@
     python benchmarks/table.py --quick                        # tiny shapes: tests the commands, its numbers mean nothing
 
 Every measurement is a process of its own (`turns.py`). Processes of one comparison make their calls in turns, A-B-A-B; seconds are
-medians after two calls to warm up. Peak memory is the process's ru_maxrss, from which nothing is subtracted (a second figure says what
-was added by the calls). Before PyTorch's network is
-timed, it gets the package's weights and must give the same flow and loss. Prints a Markdown table; benchmarks/README.md keeps it.
+medians after two calls to warm up. Peak memory is the process's ru_maxrss, from which nothing is subtracted; a second figure leaves out
+what the imports hold. Before PyTorch's network is timed, it gets the package's weights and must give the same flow and loss. Prints a
+Markdown table; benchmarks/README.md keeps it.
 """
 
 import argparse
@@ -55,9 +55,9 @@ class Table:
         self.row(what, f"{ours.seconds:.3f} s", f"{other.seconds:.3f} s", f"{ratio:.2f} x", f"at most {most} x", ratio <= most)
 
     def memory(self, what, ours, other, most):
-        """A row of peak memory, and what of it came after the imports and the network: TensorFlow alone holds 0.65 GiB, PyTorch 0.2."""
-        ratio, grown = ours.peak / other.peak, (ours.peak - ours.before) / (other.peak - other.before)
-        figure = f"{ratio:.2f} x ({grown:.2f} x over what each held before its first call)"
+        """A row of peak memory, and of what came after the imports: TensorFlow's libraries alone hold 0.65 GiB, PyTorch's 0.2."""
+        ratio, grown = ours.peak / other.peak, (ours.peak - ours.imported) / (other.peak - other.imported)
+        figure = f"{ratio:.2f} x ({grown:.2f} x without what the imports hold)"
         self.row(what, f"{ours.peak:.2f} GiB", f"{other.peak:.2f} GiB", figure, f"at most {most} x", ratio <= most)
 
     def shape(self, *full):
@@ -148,7 +148,7 @@ def size(table):
     for quantity, unit, values in (
         ("microseconds a voxel", "", [1e6 * m.seconds for m in found.values()]),
         ("KiB of peak memory a voxel", "", [2**20 * m.peak for m in found.values()]),
-        ("KiB a voxel over what the process held before its first step", " (no target)", [2**20 * (m.peak - m.before) for m in found.values()]),
+        ("KiB a voxel without what the imports hold", " (no target)", [2**20 * (m.peak - m.imported) for m in found.values()]),
     ):
         each = [value / np.prod(shape) for value, shape in zip(values, shapes)]
         growth = 100 * (max(value / each[0] for value in each[1:]) - 1)

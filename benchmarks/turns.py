@@ -20,11 +20,11 @@ class Failed(Exception):
 
 @dataclass
 class Measured:
-    """What one process reported: median seconds of a call, peak memory in GiB, that before the first call, and its facts."""
+    """What one process reported: median seconds of a call, peak memory in GiB, that after its imports, and its facts."""
 
     seconds: float
     peak: float
-    before: float
+    imported: float
     facts: dict
 
 
