@@ -73,7 +73,7 @@ def test_warping_by_two_fields_is_warping_by_their_composition(tmp_path):
     twice = inference.warp_array(inference.warp_array(array, voxels, first), voxels, second)
     once = inference.warp_array(array, voxels, inference.compose(first, second))
     inner = interior(shape, 6)
-    assert np.abs(once - array)[inner].mean() > 0.05 * np.ptp(array)
+    assert np.abs(once - array)[inner].mean() > 0.03 * np.ptp(array)
     assert np.abs(once - twice)[inner].mean() < 0.005 * np.ptp(array)  # the second interpolation
 
 

@@ -9,8 +9,8 @@ from scenes import affine, save_volume, wavy_model
 
 from deepsim_tf import inference
 from deepsim_tf.data.grids import fit_image
-from deepsim_tf.data.volumes import Header, read_header
-from deepsim_tf.inference.placement import rotation_between
+from deepsim_tf.data.volumes import Header, read_header, read_volume
+from deepsim_tf.inference.placement import placement, rotation_between
 
 
 def header(shape, voxels=None):
@@ -97,21 +97,27 @@ def test_centres_align_images_that_are_far_apart(tmp_path):
     np.testing.assert_allclose(aligned.warped, expected.warped, atol=0.05)
 
 
+def doubts(model, *paths):
+    """What `placement` finds about two files, without a prediction."""
+    geometry = inference.place(model, *map(read_header, paths), paths=paths)
+    return placement(geometry, *map(read_volume, paths))
+
+
 def test_what_lies_far_apart_or_turned_is_said_with_its_remedy(tmp_path):
     shape = (40, 40, 40)
     model = wavy_model((20, 20, 20), spacing=(4, 4, 4), orientation="RAS", image_fit="pad")
     fixed = save_volume(tmp_path / "fixed.nii.gz", shape, affine(shape, (2, 2, 2)))
     turned = save_volume(tmp_path / "turned.nii.gz", shape, affine(shape, (2, 2, 2), "LSP", angles=(0, 0, 20)))
-    found = inference.register_pair(model, turned, fixed)
-    assert found.numbers["placement"]["rotation_degrees"] == pytest.approx(20, abs=1e-3)
-    assert len(found.warnings) == 1 and "is turned by 20 degrees" in found.warnings[0] and "SimpleITK" in found.warnings[0]
+    numbers, (warning,) = doubts(model, turned, fixed)
+    assert numbers["rotation_degrees"] == pytest.approx(20, abs=1e-3)
+    assert "is turned by 20 degrees" in warning and "SimpleITK" in warning
     # one field of view, and the heads at opposite ends of it
     beside = save_volume(tmp_path / "beside.nii.gz", shape, affine(shape, (2, 2, 2)), shift=(35, 35, 0))
-    (warning,) = inference.register_pair(model, beside, fixed).warnings
+    _, (warning,) = doubts(model, beside, fixed)
     assert "What the two images show lies apart" in warning and "--align centres" in warning
     # micrometres taken for millimetres
     small = save_volume(tmp_path / "small.nii.gz", shape, affine(shape, (0.2, 0.2, 0.2)))
-    assert any("check the unit of its voxel size" in text for text in inference.register_pair(model, small, small).warnings)
+    assert any("check the unit of its voxel size" in text for text in doubts(model, small, small)[1])
 
 
 def test_images_that_do_not_go_together_are_refused_by_name(tmp_path):
