@@ -77,7 +77,9 @@ def _write_saved_model(folder, model, functions, name):
 
 
 def _served_folder(path, format):
-    folder = pathlib.Path(os.path.abspath(path))
+    folder = pathlib.Path(path)
+    if folder.name in ("", ".."):  # the current folder, or its parent: whose name is the model's
+        folder = pathlib.Path(os.path.abspath(path))
     if folder.name.isdecimal() or not folder.name:
         raise ValueError(f"path must be the folder of the served model, without a version, as in served/cells. Received: {os.fspath(path)}.")
     if folder.exists() and not folder.is_dir():

@@ -17,8 +17,8 @@ from deepsim_tf.export.signatures import signatures
 def model(extractor):
     """A tiny model with a rule, a grid and DeepSim."""
     keras.utils.set_random_seed(0)
-    model = ds.models.registration_model((16, 20), features=(4, 8), intensity="quantile")
-    model.compile("adam", ds.losses.DeepSim(extractor))
+    model = ds.models.registration_model((16, 20), features=(2,), intensity="quantile")
+    model.compile("adam", ds.losses.DeepSim(extractor, levels=["level_1"]))
     return stirred(model)
 
 
