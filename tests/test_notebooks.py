@@ -36,7 +36,7 @@ def test_all_begin_with_the_same_installation():
     first = {code_cells(nbformat.read(path, as_version=4))[0].source for path in NOTEBOOKS}
     assert len(first) == 1
     # Its requirements, with the pins, are the package's own (test_packaging.py); nothing else is installed.
-    assert re.findall(r"%pip install (.*)", first.pop()) == ['--quiet "deepsim_tf @ git+{REPOSITORY}"']
+    assert re.findall(r"%pip install (.*)", first.pop()) == ["--quiet git+{REPOSITORY}"]
 
 
 @every_notebook
