@@ -3,14 +3,17 @@
 import itertools
 
 import numpy as np
-from scipy.ndimage import affine_transform, map_coordinates
+from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates
+
+MOST = 4  # samples along one side of a voxel: beyond, the image is smoothed first
 
 
 def onto_grid(image, image_to_grid, shape):
     """An image (*spatial) on a grid, each of its voxels the mean over as much of the image as it covers.
 
     A voxel of the grid that spans k voxels of the image on an axis is the mean of k evenly spaced linear samples: exactly the mean over
-    a block where blocks and voxels coincide, as in `data.grids.fit_image`.
+    a block where blocks and voxels coincide, as in `data.grids.fit_image`. Samples farther apart than the image's voxels, where k is more
+    than 4, are of the image after a Gaussian with the standard deviation that scikit-image's `resize` takes, (distance - 1) / 2.
 
     Args:
         image_to_grid: (ndim + 1, ndim + 1), from voxels of the image to voxels of the grid.
@@ -22,7 +25,10 @@ def onto_grid(image, image_to_grid, shape):
     ndim, image = image.ndim, np.asarray(image, np.float32)
     matrix, offset = split(np.linalg.inv(image_to_grid))
     # Length of one step on each axis of the grid, in voxels of the image; a hundredth above a whole number is that number.
-    counts = [max(1, int(np.ceil(np.linalg.norm(matrix[:, d]) - 0.01))) for d in range(ndim)]
+    counts = [int(np.clip(np.ceil(np.linalg.norm(matrix[:, d]) - 0.01), 1, MOST)) for d in range(ndim)]
+    apart = np.abs(matrix / counts).max(axis=1)  # on each axis of the image, in its voxels
+    if apart.max() > 1.01:
+        image = gaussian_filter(image, np.maximum(apart - 1, 0) / 2, mode="nearest")
     total = np.zeros(shape, np.float32)
     for part in itertools.product(*map(range, counts)):
         delta = (np.array(part) + 0.5) / counts - 0.5

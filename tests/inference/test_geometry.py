@@ -59,6 +59,17 @@ def test_averaging_on_the_way_down_keeps_the_mean_of_every_block():
     np.testing.assert_allclose(geometry.onto_grid("fixed", image)[..., 0], blocks, atol=1e-6)
 
 
+def test_far_on_the_way_down_ramps_stay_and_noise_goes(rng):
+    size, factor = (60, 60, 60), 10
+    model = wavy_model((6, 6, 6), features=(2,), spacing=(factor,) * 3, orientation="RAS", image_fit="pad")
+    geometry = inference.place(model, header(size, affine(size)), header(size, affine(size)))
+    centres = (np.arange(6) + 0.5) * factor - 0.5
+    ramp = geometry.onto_grid("fixed", np.indices(size)[1].astype("float32"))[..., 0]
+    np.testing.assert_allclose(ramp[:, 1:-1], np.broadcast_to(centres[None, 1:-1, None], (6, 4, 6)), atol=1e-3)
+    noise = geometry.onto_grid("fixed", rng.normal(size=size))
+    assert noise.std() < 0.06  # the mean over a block has 1 / sqrt(1000) = 0.03, single samples of it would have up to 1
+
+
 @pytest.mark.parametrize("axes", ["LPS", "SRP", "AIL"])
 def test_reoriented_files_have_the_same_flow_in_the_world(axes, tmp_path):
     shape, moving_shape = (26, 12, 30), (30, 28, 13)
