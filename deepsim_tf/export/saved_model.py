@@ -14,6 +14,7 @@ from deepsim_tf.export.signatures import signatures, variables
 from deepsim_tf.export.warmup import write_warmup
 from deepsim_tf.files import written_aside
 from deepsim_tf.inference.loading import open_model
+from deepsim_tf.layers.compiled import without_xla
 from deepsim_tf.models.registration import RegistrationModel
 
 FORMATS = {"tensorflow": "saved_model.pb", "onnx": "serving_default.onnx"}  # and a file by which a version is known
@@ -58,7 +59,7 @@ def export(model, path, *, format="tensorflow", verbose=1):
         converter()  # refuses before any work is done
     functions = signatures(model := _registration_model(model))
     staged = folder / f".export-{uuid.uuid4().hex}"  # no number, and so no version to a server
-    with written_aside(staged) as aside, _disk_errors(folder):
+    with written_aside(staged) as aside, _disk_errors(folder), without_xla():
         if format == "onnx":
             write_onnx(aside, functions)
         else:

@@ -20,7 +20,7 @@ def signatures(model):
         model: a RegistrationModel.
 
     Returns:
-        dict of tf.functions, none of which is marked for XLA.
+        dict of tf.functions, to be traced `without_xla`.
     """
     ndim = len(model.shape)
     image, field = [None] * (ndim + 1) + [1], [None] * (ndim + 1) + [ndim]
