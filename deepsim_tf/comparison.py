@@ -35,7 +35,7 @@ class Background:
     extractors: pandas.DataFrame | None = None
 
 
-def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), background=None, verbose=1):
+def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), refine=0, background=None, verbose=1):
     """Measure registration runs on the pairs of a split, at the dataset's own resolution, and write what is seen.
 
     Writes pairs.csv (a row a pair and method), summary.csv (means with 95 % intervals, identity first, and how surely the best
@@ -45,9 +45,10 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), backgr
         folders: run folders of one dataset.
         split: `"train"`, `"val"` or `"test"`.
         out: folder for the output. Default: the run folder where there is one run, or a folder in it that is named after
-            the split where that is not "val".
+            the split where that is not "val", and after the refinement where there is one.
         data: folder of the dataset, where it has moved since the training.
         noise: standard deviations of Gaussian noise, added to both images of each pair, to measure the runs under.
+        refine: steps of instance refinement, whose results become a method each, beside those of the networks; 0 for none.
         background: see `Background`.
         verbose: 1 shows progress bars and prints the table.
 
@@ -64,8 +65,8 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), backgr
     first = _same_dataset(found)
     if out is None and len(found) > 1:
         raise ValueError(f"{len(found)} runs need a folder for their comparison. Pass --out DIR (out=).")
-    if out is None:  # the run folder holds the validation; what is measured on another split does not replace it
-        out = next(iter(found)) / ("" if split == "val" else split)
+    if out is None:  # the run folder holds the validation; what is measured on another split, or refined, does not replace it
+        out = next(iter(found)) / ("" if split == "val" else split) / (f"refine-{refine}" if refine else "")
     out = pathlib.Path(out)
     images = first.native_images(split)
     models = {_method(folder, recipe, found): load_model(folder) for folder, recipe in found.items()}
@@ -76,6 +77,9 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), backgr
     for method, model in models.items():
         _say(verbose, f"     {method}: {len(images.pairs())} pairs of {images.name} {split}")
         tables[method] = evaluate(model, images, verbose=verbose)
+        if refine:
+            _say(verbose, f"     {method}, refined by up to {refine} steps")
+            tables[f"{method}, refined"] = evaluate(model, images, refine=refine, verbose=verbose)
     pairs = pandas.concat([table.assign(method=method) for method, table in tables.items()], ignore_index=True)
     pairs.insert(0, "method", pairs.pop("method"))
     summary = summarise(pairs, {method: history["seconds_per_step"].median() for method, history in histories.items()})
@@ -104,7 +108,7 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), backgr
         figures=drawn,
         pairs=example_pairs(images, models, identity),
         config={str(folder.name): runs.read_config(folder) for folder in found},
-        notes=_notes(first, images, split, background),
+        notes=_notes(first, images, split, refine, background),
     )
     if verbose:
         print_table(summary)
@@ -153,11 +157,13 @@ def _method(folder, recipe, found):
     return title if sum(other.loss == recipe.loss for other in found.values()) == 1 else f"{title} ({folder.name})"
 
 
-def _notes(recipe, images, split, background):
+def _notes(recipe, images, split, refine, background):
     notes = [f"{len(images.pairs())} pairs of the {split} split, at {' x '.join(map(str, images.shape))}."]
     if recipe.downsample > 1:
         resolution = f"Networks work at 1/{recipe.downsample} of the resolution; their flows are scaled up"
         notes.append(f"{resolution}, and everything is measured at the full one.")
+    if refine:
+        notes.append(f"Refined: up to {refine} steps of Adam on each pair, after the network. Examples and sliders show the networks' own flows.")
     notes.append("Dice is the mean over all classes with background that occur in a pair.")
     notes.append("Folds are voxels with a Jacobian determinant of 0 or less; NDV is the volume of the cells that turn over (Liu et al. 2024).")
     if background.reference is not None:

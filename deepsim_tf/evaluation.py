@@ -12,20 +12,21 @@ from deepsim_tf.inference.arrays import predict_flow, warp_labels
 from deepsim_tf.inference.loading import open_model
 
 
-def evaluate(model, images, *, quick=False, verbose=1):
+def evaluate(model, images, *, quick=False, refine=0, verbose=1):
     """Measure a model on every pair of an ImageSet.
 
     Args:
         model: a registration model, or the path of one or of its run folder; None measures identity, no registration.
         images: an ImageSet, of any size: flows are brought to its grid, where everything is measured.
         quick: leave out what takes most of the time: hd95, assd and ndv.
+        refine: steps of instance refinement of each pair after the network, see `ds.inference.refine_flow`; 0 for none.
         verbose: 1 shows a progress bar.
 
     Returns:
         pandas.DataFrame, one row a pair: moving, fixed (names), dice (mean over the classes present), dice_<class>, accuracy (fraction
         of voxels with equal labels), hd95 and assd (means over the foreground classes, in mm), tre (target registration error: mean
         over the landmarks, in mm; only where the images have landmarks), folds (fraction of voxels), sd_log_jacobian, ndv
-        (non-diffeomorphic volume, in percent), seconds (of the prediction). Without labels, what compares them is NaN.
+        (non-diffeomorphic volume, in percent), seconds (of the prediction, with its refinement). Without labels, what compares them is NaN.
     """
     model = None if model is None else open_model(model)
     rows = []
@@ -39,9 +40,10 @@ def evaluate(model, images, *, quick=False, verbose=1):
     for k, (i, j) in enumerate(tqdm.tqdm(pairs, desc="evaluate", unit="pair", disable=not verbose)):
         moving, fixed, moving_labels, fixed_labels = images.pair(k)
         if k == 0 and model is not None:
-            predict_flow(model, moving, fixed)  # builds the graph, which is not the time of a prediction
-        started = time.perf_counter()
-        flow = np.zeros((*images.shape, len(images.shape)), "float32") if model is None else predict_flow(model, moving, fixed)
+            predict_flow(model, moving, fixed, refine=min(refine, 1))  # builds the graphs, which is not the time of a prediction
+        started, flow = time.perf_counter(), np.zeros((*images.shape, len(images.shape)), "float32")
+        if model is not None:
+            flow = predict_flow(model, moving, fixed, refine=refine)
         seconds = time.perf_counter() - started if model is not None else 0.0
         rows.append(
             {

@@ -139,7 +139,8 @@ def _numbers(name, text):
 @click.option("--split", default="val", show_default=True, help="train, val or test.")
 @click.option("--out", metavar="DIR", help="Where several runs are compared.  [default: the run's own folder]")
 @click.option("--data", metavar="PATH", help="The dataset, where it has moved since the training.")
+@click.option("--refine", type=click.IntRange(min=0), default=0, show_default=True, help="Steps of refinement on each pair, as a method of its own.")
 @VERBOSE
-def evaluate(runs, split, out, data, verbose):
+def evaluate(runs, split, out, data, refine, verbose):
     """Measure one run, or compare several, on the pairs of a split, at the dataset's own resolution."""
-    comparison.evaluate_runs(runs, split=split, out=out, data=data, verbose=verbose)
+    comparison.evaluate_runs(runs, split=split, out=out, data=data, refine=refine, verbose=verbose)

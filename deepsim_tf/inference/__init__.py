@@ -13,9 +13,10 @@ from deepsim_tf.inference.flow_files import compose_files, invert_file, warp_fil
 from deepsim_tf.inference.geometry import Geometry, place
 from deepsim_tf.inference.loading import open_model
 from deepsim_tf.inference.pair import Registered, register_pair
+from deepsim_tf.inference.refinement import refine_flow
 
 __all__ = [
     "Field", "Geometry", "InverseReport", "Registered", "compose", "compose_files", "inverse_report", "invert", "invert_file", "open_model", "place",
-    "read_field", "register", "register_files", "register_pair", "register_pairs", "warp_array", "warp_file", "warp_image", "warp_labels",
-    "write_field",
+    "read_field", "refine_flow", "register", "register_files", "register_pair", "register_pairs", "warp_array", "warp_file", "warp_image",
+    "warp_labels", "write_field",
 ]  # fmt: skip

@@ -8,10 +8,11 @@ from deepsim_tf import checks
 from deepsim_tf.data.grids import fit_image, flow_on_images
 from deepsim_tf.data.sources import read_image
 from deepsim_tf.inference.loading import open_model
+from deepsim_tf.inference.refinement import refine_flow
 from deepsim_tf.layers import warp
 
 
-def register(model, moving, fixed):
+def register(model, moving, fixed, *, refine=0):
     """Register one pair of images of any size, on the fixed image's grid.
 
     Both are brought to the model's grid as its training images were (`image_fit`: centred, or resampled), and the flow is
@@ -22,6 +23,7 @@ def register(model, moving, fixed):
         model: a registration model, or the path of one, of its run folder, or of a VoxelMorph `.h5` file.
         moving, fixed: float arrays (*spatial) or (*spatial, 1), scaled as the training images were; or paths of
             image files (NIfTI, MGZ, TIFF, PNG, npy, npz), to which the model's own intensity rule is applied.
+        refine: steps of instance refinement after the network, see `ds.inference.refine_flow`; 0 for none.
 
     Returns:
         dict of `warped` (*spatial of fixed, 1); `flow` (*spatial of fixed, ndim), the displacement in voxels of the moving
@@ -35,7 +37,7 @@ def register(model, moving, fixed):
     moving, fixed = (_as_image(model, name, image) for name, image in (("moving", moving), ("fixed", fixed)))
     if model.image_fit is None:
         checks.equal_shapes("register", moving=moving, fixed=fixed)
-    flow = predict_flow(model, moving, fixed)
+    flow = predict_flow(model, moving, fixed, refine=refine)
     warped = warp_image(moving, flow)
     result = {"warped": warped, "flow": flow, "similarity_map": None}
     if hasattr(model.similarity, "similarity_map"):
@@ -43,10 +45,13 @@ def register(model, moving, fixed):
     return result
 
 
-def predict_flow(model, moving, fixed):
-    """The flow (*spatial of fixed, ndim) for two images (*spatial, 1) of any size."""
+def predict_flow(model, moving, fixed, *, refine=0):
+    """The flow (*spatial of fixed, ndim) for two images (*spatial, 1) of any size, after `refine` steps of `refine_flow` on the model's grid."""
     fit = model.image_fit or "resample"
-    flow = predict_on_grid(model, *(np.asarray(fit_image(image, model.shape, fit)) for image in (moving, fixed)))
+    on_grid = [np.asarray(fit_image(image, model.shape, fit)) for image in (moving, fixed)]
+    flow = predict_on_grid(model, *on_grid)
+    if refine:
+        flow, _ = refine_flow(model, *on_grid, flow, steps=refine)
     return flow_on_images(flow, fixed.shape[:-1], moving.shape[:-1], fit)
 
 
