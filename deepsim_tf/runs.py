@@ -6,8 +6,11 @@ import json
 import pathlib
 import platform
 import subprocess
+import types
+import typing
 from importlib import metadata
 
+from deepsim_tf import checks
 from deepsim_tf.files import leftovers, remove_leftovers, written_aside
 
 PLACES = ("data", "cache")  # where the images lie does not make another run: a folder may have moved
@@ -78,11 +81,30 @@ def read_recipe(folder):
     from deepsim_tf import recipes
 
     config = read_config(folder)
-    kind = {kind.task: kind for kind in (recipes.SegmentationRecipe, recipes.AutoencoderRecipe, recipes.RegistrationRecipe)}.get(config["task"])
+    kinds = {kind.task: kind for kind in (recipes.SegmentationRecipe, recipes.AutoencoderRecipe, recipes.RegistrationRecipe)}
     try:
-        return kind(**{**config["recipe"], "features": config["recipe"]["features"] and tuple(config["recipe"]["features"])})
-    except (TypeError, KeyError) as error:
+        checks.known("task", config["task"], list(kinds))
+        recipe = kinds[config["task"]](**{**config["recipe"], "features": config["recipe"]["features"] and tuple(config["recipe"]["features"])})
+        for field in dataclasses.fields(recipe):
+            if not _is_a(getattr(recipe, field.name), field.type):
+                raise ValueError(f"{field.name} is {getattr(recipe, field.name)!r}")
+        for name, options in (("dataset", recipes.DATASETS), ("loss", recipes.LOSSES)):
+            if hasattr(recipe, name):
+                checks.known(name, getattr(recipe, name), options)
+        return recipe
+    except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{folder}/config.json holds no recipe of this version ({error}). Train again, in another folder.") from None
+
+
+def _is_a(value, kind):
+    """Whether a value is of a type, as annotations write it: int, float, str, bool, dict, tuple[int, ...], or several with |."""
+    if isinstance(kind, types.UnionType):
+        return any(_is_a(value, part) for part in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_is_a(item, int) for item in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def versions():

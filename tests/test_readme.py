@@ -1,4 +1,4 @@
-"""Every Python example of the README runs, and every command that it shows exists."""
+"""Every Python example of the README runs, and every command that it and the pages in docs/ show exists."""
 
 import pathlib
 import re
@@ -7,6 +7,7 @@ import shlex
 import deepsim_tf as ds  # isort: skip
 import click
 import numpy as np
+import pytest
 
 from deepsim_tf.cli import cli
 
@@ -29,9 +30,11 @@ def test_the_python_examples_run_in_order(tmp_path, monkeypatch):
     assert table["dice"].mean() > identity["dice"].mean() + 0.01
 
 
-def test_the_commands_parse():
-    lines = [line.split("#")[0] for block in blocks("sh") for line in block.splitlines() if line.startswith("deepsim ")]
-    assert len(lines) >= 3
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_the_commands_parse(page):
+    text = "\n".join(re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.S)).replace("\\\n", " ")
+    lines = [line.split("#")[0].removeprefix("srun ") for line in text.splitlines() if re.match("(srun )?deepsim ", line)]
+    assert len(lines) >= (10 if page.name == "README.md" else 0)
     for line in lines:
         _, name, *arguments = shlex.split(line)
         command = cli.commands[name]

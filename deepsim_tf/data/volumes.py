@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,13 +101,22 @@ def _spatial(path, shape):
 def _nibabel_image(path, suffix):
     """The image of a NIfTI or MGZ file; a compressed one is unpacked whole, which also checks its checksum."""
     if not suffix.endswith("gz"):
-        return nibabel.load(path)
+        return _with_voxels(nibabel.load(path), path.stat().st_size)
     raw = gzip.decompress(path.read_bytes())
     if suffix == ".mgz":
-        return nibabel.MGHImage.from_bytes(raw)
+        return _with_voxels(nibabel.MGHImage.from_bytes(raw), len(raw))
     # The first number of the header is its size: 348 bytes for NIfTI-1, 540 for NIfTI-2, in either byte order.
     second = 540 in (int.from_bytes(raw[:4], order) for order in ("little", "big"))
-    return (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(raw)
+    return _with_voxels((nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(raw), len(raw))
+
+
+def _with_voxels(image, size):
+    """The image, if `size` bytes can hold its voxels: nibabel would first fill as much memory as a damaged header asks for."""
+    stored = image.dataobj
+    needed = math.prod(int(n) for n in stored.shape) * stored.dtype.itemsize
+    if needed > size:
+        raise ValueError(f"Expected {needed} bytes of voxels, as its header says, got {size} with the header")
+    return image
 
 
 def _load_array(path, suffix, kind, mmap_mode=None):

@@ -14,6 +14,7 @@ from deepsim_tf.inference.arrays import predict_on_grid, warp_image
 from deepsim_tf.inference.field import Field, field_of
 from deepsim_tf.inference.geometry import Geometry, is_world, place
 from deepsim_tf.inference.placement import placement
+from deepsim_tf.inference.refinement import refine_flow
 from deepsim_tf.inference.sampling import spread
 
 FLOOR = 1e-9  # of det J in its logarithm, as in ds.metrics.sd_log_jacobian
@@ -74,8 +75,6 @@ def register_pair(model, moving, fixed, *, refine=0, align="headers", intensity=
     refining = time.perf_counter()
     history = None
     if refine:
-        from deepsim_tf.inference.refinement import refine_flow
-
         flow, history = refine_flow(model, **on_grid, flow=flow, steps=refine)
     refined = time.perf_counter()
 

@@ -145,14 +145,16 @@ class FeatureExtractor(keras.Model):
 
 
 def load_model(path):
-    """A Keras model from a `.keras` file or a run folder."""
+    """A Keras model from a `.keras` file or a run folder; code inside of a file (a Lambda layer's) is refused and never run."""
     path = os.fspath(path)
     if os.path.isdir(path):
         path = os.path.join(path, "model.keras")
     checks.existing_file(path, "model")
     try:
-        return keras.models.load_model(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return keras.models.load_model(path, safe_mode=True)  # whatever keras.config allows in general
+    except MemoryError:
+        raise
+    except Exception as error:  # Keras, h5py and zipfile meet damaged files with nearly any: BadZipFile, AttributeError, RecursionError, ...
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         expected = "Expected a .keras file written by this package or by model.save."
         raise ValueError(f"{path} cannot be read as a Keras model ({reason}). {expected}") from None
