@@ -151,7 +151,7 @@ def load_model(path):
         path = os.path.join(path, "model.keras")
     checks.existing_file(path, "model")
     try:
-        return keras.models.load_model(path, safe_mode=True)  # whatever keras.config allows in general
+        return keras.models.load_model(path, safe_mode=True)
     except MemoryError:
         raise
     except Exception as error:  # Keras, h5py and zipfile meet damaged files with nearly any: BadZipFile, AttributeError, RecursionError, ...
