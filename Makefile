@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PEERS = $(VENV)/peers
 
-.PHONY: demo test lint notebooks bench clean
+.PHONY: demo test lint notebooks bench soak clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -19,6 +19,10 @@ lint: $(VENV)/.installed-test
 # In full, some minutes each; `make test` runs them in a reduced form.
 notebooks: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
+
+# 2000 damaged files and 10 000 predictions of each kind; its numbers go into docs/reliability.md.
+soak: $(VENV)/.installed-test
+	$(BIN)/python tests/reliability/soak.py --page docs/reliability.md
 
 # PyTorch and its VoxelMorph live in an environment of their own; PEER_PYTHON=/path/to/python names one that has them already.
 ifndef PEER_PYTHON
