@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python train/demo.py --out runs/demo
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
