@@ -69,6 +69,18 @@ def test_evaluate_writes_tables_figures_and_a_report(trained, capsys):
     assert f"{summary['dice'][1]:.4f}" in capsys.readouterr().out
 
 
+def test_evaluate_measures_the_network_alone_and_refined(trained):
+    assert main(["evaluate", str(trained / "deepsim"), "--refine", "3", "--verbose", "0"]) == 0
+    folder = trained / "deepsim" / "refine-3"
+    pairs, summary = pandas.read_csv(folder / "pairs.csv"), pandas.read_csv(folder / "summary.csv")
+    assert summary["method"].tolist() == ["identity", "DeepSim", "DeepSim, refined"]
+    for method, steps in (("DeepSim", 0), ("DeepSim, refined", 3)):
+        expected = ds.evaluate(trained / "deepsim", images("val"), refine=steps, verbose=0)
+        np.testing.assert_allclose(pairs[pairs["method"] == method]["sd_log_jacobian"], expected["sd_log_jacobian"], rtol=1e-4)
+    assert pairs.groupby("method")["sd_log_jacobian"].mean().nunique() == 3  # the refined flows are others
+    assert not (trained / "deepsim" / "pairs.csv").exists()
+
+
 def test_two_runs_of_a_loss_are_told_apart_in_their_comparison(trained, tmp_path, capsys):
     runs = [str(trained / "deepsim"), str(tmp_path / "copy")]
     (tmp_path / "copy").mkdir()
