@@ -1,6 +1,7 @@
 """The CSV files of the user's own data: columns, paths, splits and label maps."""
 
 import difflib
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,7 +79,7 @@ def _row(path, line, cells, roles):
             if not cells[column]:
                 which = "landmarks of all rows or of none" if column.endswith("landmarks") else "label all images or none"
                 raise ValueError(f"{path}, line {line}: the column {column} is empty. Expected a file; {which}.")
-            if not (path.parent / cells[column]).is_file():
+            if not os.path.isfile(path.parent / cells[column]):  # False too for a name that no system takes, where Path.is_file raises OSError
                 raise ValueError(f"{path}, line {line}: no file {path.parent / cells[column]} ({column}). Paths count from the CSV file's folder.")
         image, labels, points = (path.parent / cells[column] if column else None for column in role)
         images.append((image, labels))
@@ -111,7 +112,7 @@ def read_label_map(label_map):
 
 def read_table(path, expected):
     """The cells of a CSV file as text, without spaces around them; `expected` ends the messages about a file that is none."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ValueError(f"No file {path}. Expected a CSV file; check its name.")
     try:
         # Every cell as text: an identifier such as 007 is no number, and "NA" may be a name.

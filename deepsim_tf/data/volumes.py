@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import math
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,7 +139,7 @@ def _readable(path):
     suffix = next((suffix for suffix in FORMATS if name.endswith(suffix)), None)
     if suffix is None:
         raise ValueError(f"Cannot read {path}: expected a file that ends in {', '.join(FORMATS)}. Received: {path.suffix or 'no ending'}.")
-    if not path.is_file():
+    if not os.path.isfile(path):  # False too for a name that no system takes, where Path.is_file raises OSError
         raise ValueError(f"No file {path}. Expected an image there; check the folder's name.")
     try:
         yield path, suffix

@@ -64,3 +64,12 @@ def test_a_model_with_a_wrong_checksum_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match="model.keras cannot be read as a Keras model .*Expected a .keras file"):
         ds.models.FeatureExtractor.from_model(path)
+
+
+def test_a_name_that_no_system_takes_is_no_file(tmp_path):
+    name = "x" * 5000 + ".png"
+    (tmp_path / "own.csv").write_text(f"image\n{name}\n")
+    with pytest.raises(ValueError, match="own.csv, line 2: no file .*xxx.png"):
+        ds.data.from_csv(tmp_path / "own.csv")
+    with pytest.raises(ValueError, match="No file .*xxx.png"):
+        read_volume(tmp_path / name)

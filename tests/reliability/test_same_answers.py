@@ -29,7 +29,7 @@ sys.exit(code)
 
 def moved_model(shape=SHAPE, **options):
     """A tiny model whose flow is not zero."""
-    model = ds.models.registration_model(shape, features=(4,), **options)
+    model = ds.models.registration_model(shape, features=(8,), **options)
     kernel = next(layer for layer in model.network.layers if layer.name.endswith("_flow")).weights[0]
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
     return model
@@ -61,10 +61,11 @@ def german(folder):
 
 
 def test_locale_working_directory_and_threads_change_nothing(tmp_path, texture, fresh_python, monkeypatch):
-    for name, image in zip("ab", texture((26, 23), count=2)[..., 0]):
+    for name, image in zip("ab", texture((100, 123), count=2)[..., 0]):
         np.save(tmp_path / f"{name}.npy", image)
     (tmp_path / "pairs.csv").write_text("moving,fixed,name,Anmerkung\na.npy,b.npy,first,größer\n", encoding="utf-8")
-    moved_model(intensity="quantile:0.01:0.99", image_fit="pad").save(tmp_path / "model.keras")
+    moved_model((96, 128), intensity="quantile:0.01:0.99", image_fit="pad").save(tmp_path / "model.keras")
+    # Images large enough that TensorFlow divides its convolutions among threads.
     # An ASCII locale, without Python's own way out of it; and one with a decimal comma.
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "FOLDER": str(tmp_path), "OUT": str(tmp_path / "out"), "THREADS": "1"}
     comma = german(tmp_path / "locales")
