@@ -119,9 +119,9 @@ def read_table(path, expected):
         table = pandas.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig").fillna("")
     except (ValueError, UnicodeDecodeError) as error:  # pandas's ParserError and EmptyDataError are ValueErrors
         raise ValueError(f"{path} cannot be read as a CSV file ({' '.join(str(error).split())}). {expected}.") from None
+    table.columns = [" ".join(str(column).split()) for column in table]  # a quoted name may hold line ends, and messages are one line
     if not isinstance(table.index, pandas.RangeIndex):  # pandas takes the surplus for names of the rows, and shifts the columns
         raise ValueError(f"{path} has more cells in its rows than columns in its header ({', '.join(table)}). {expected}.")
     if len(table.columns) == 1 and ";" in table.columns[0]:
         raise ValueError(f"{path} is separated by semicolons. Expected commas between the cells: save it as CSV with commas.")
-    table.columns = [str(column).strip() for column in table]
     return table.apply(lambda column: column.str.strip())

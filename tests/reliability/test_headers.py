@@ -12,6 +12,7 @@ import pytest
 from resources import limited
 
 from deepsim_tf import recipes, runs
+from deepsim_tf.data import read_label_map
 from deepsim_tf.data.volumes import read_volume
 
 
@@ -73,3 +74,9 @@ def test_a_name_that_no_system_takes_is_no_file(tmp_path):
         ds.data.from_csv(tmp_path / "own.csv")
     with pytest.raises(ValueError, match="No file .*xxx.png"):
         read_volume(tmp_path / name)
+
+
+def test_line_ends_in_the_name_of_a_column_do_not_break_the_message(tmp_path):
+    (tmp_path / "map.csv").write_text('"la\nbel",class\n1,1,2\n')
+    with pytest.raises(ValueError, match=r"map.csv has more cells in its rows than columns in its header \(la bel, class\)"):
+        read_label_map(tmp_path / "map.csv")
