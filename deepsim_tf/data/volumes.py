@@ -62,7 +62,7 @@ def read_volume(path, *, page=None, kind="image"):
         if suffix in (".npy", ".npz"):
             array = _load_array(path, suffix, kind)
         else:
-            image = _nibabel_image(path, suffix)
+            image = nibabel_image(path, suffix)
             # Stored integers stay integers where the header scales nothing: a quarter of the memory, and labels stay labels.
             scaled = (getattr(image.dataobj, "slope", 1), getattr(image.dataobj, "inter", 0)) != (1, 0)
             array = image.get_fdata(dtype=np.float32, caching="unchanged") if scaled else np.asanyarray(image.dataobj)
@@ -99,7 +99,7 @@ def _spatial(path, shape):
     return tuple(spatial)
 
 
-def _nibabel_image(path, suffix):
+def nibabel_image(path, suffix):
     """The image of a NIfTI or MGZ file; a compressed one is unpacked whole, which also checks its checksum."""
     if not suffix.endswith("gz"):
         return _with_voxels(nibabel.load(path), path.stat().st_size)

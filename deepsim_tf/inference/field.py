@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 
 from deepsim_tf import metrics
+from deepsim_tf.data.volumes import nibabel_image
 from deepsim_tf.inference.geometry import pixel_affine
 from deepsim_tf.inference.sampling import joined, sample, split, spread
 
@@ -126,7 +127,7 @@ def read_field(path):
     if not path.is_file():
         raise ValueError(f"No file {path}. {EXPECTED}.")
     try:
-        image = nibabel.load(path)
+        image = nibabel_image(path, ".nii.gz" if path.name.endswith("gz") else ".nii")
         shape, intent = image.shape, int(image.header["intent_code"])
         vectors = image.get_fdata(dtype=np.float32, caching="unchanged")
     except Exception as error:  # nibabel meets damaged files with OSError, EOFError, ImageFileError, zlib.error, KeyError, ...

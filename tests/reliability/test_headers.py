@@ -28,6 +28,16 @@ def test_a_small_file_cannot_ask_for_a_large_memory(tmp_path, name):
         read_volume(path)
 
 
+def test_a_small_flow_cannot_ask_for_a_large_memory(tmp_path):
+    path = tmp_path / "flow.nii.gz"
+    ds.inference.write_field(ds.inference.Field(np.zeros((4, 5, 6, 3), "float32"), np.eye(4), "mm"), path)
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    raw[42:48] = struct.pack("<3h", 3000, 3000, 300)  # 32 GB
+    path.write_bytes(gzip.compress(raw))
+    with limited(2**30), pytest.raises(ValueError, match="Cannot read .*flow.nii.gz .Expected 32400000000 bytes of voxels, as its header says"):
+        ds.inference.read_field(path)
+
+
 @pytest.mark.parametrize(
     ("entry", "value", "message"),
     [
