@@ -70,7 +70,7 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), refine
     out = pathlib.Path(out)
     images = first.native_images(split)
     models = {_method(folder, recipe, found): load_model(folder) for folder, recipe in found.items()}
-    histories = {_method(folder, recipe, found): pandas.read_csv(folder / "history.csv") for folder, recipe in found.items()}
+    histories = {_method(folder, recipe, found): runs.read_history(folder) for folder, recipe in found.items()}
 
     identity = evaluate(None, images, verbose=0)
     tables = {"identity": identity}

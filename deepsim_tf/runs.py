@@ -10,6 +10,8 @@ import types
 import typing
 from importlib import metadata
 
+import pandas
+
 from deepsim_tf import checks
 from deepsim_tf.files import leftovers, remove_leftovers, written_aside
 
@@ -125,3 +127,20 @@ def commit():
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() if result.returncode == 0 and (here.parent / ".git").exists() else None
+
+
+def read_history(folder):
+    """The table in history.csv of a run, one row an epoch.
+
+    Raises:
+        ValueError: no such file, a damaged one, or one without the columns that every training writes.
+    """
+    path = pathlib.Path(folder) / "history.csv"
+    try:
+        history = pandas.read_csv(path)
+        missing = [name for name in ("epoch", "step", "seconds", "seconds_per_step") if not pandas.api.types.is_numeric_dtype(history.get(name))]
+    except (OSError, ValueError) as error:  # pandas's errors of parsing are ValueErrors
+        raise ValueError(f"Cannot read {path} ({' '.join(str(error).split())}). Expected the table that the training wrote: train again.") from None
+    if missing:
+        raise ValueError(f"{path} has no numbers in {', '.join(missing)}. Expected the table that the training wrote: train again.")
+    return history

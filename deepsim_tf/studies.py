@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pandas
 
-from deepsim_tf import checks, recipes, training
+from deepsim_tf import checks, recipes, runs, training
 from deepsim_tf.comparison import Background, evaluate_runs
 from deepsim_tf.evaluation import evaluate
 from deepsim_tf.files import written_aside
@@ -181,7 +181,7 @@ def _extractor_quality(extractors):
     """How well each extractor does its own task, from its history."""
     rows = []
     for task, folder in extractors.items():
-        last = pandas.read_csv(pathlib.Path(folder) / "history.csv").iloc[-1]
+        last = runs.read_history(folder).iloc[-1]
         measures = {name: last[name] for name in ("val_dice", "val_accuracy", "val_loss") if name in last}
         rows.append({"extractor": task, "updates": int(last["step"]), **measures})
     return pandas.DataFrame(rows, columns=["extractor", "updates", "val_dice", "val_accuracy", "val_loss"])

@@ -110,3 +110,19 @@ def test_a_recipe_of_another_version_is_named(tmp_path, config):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"config\.json holds no recipe of this version"):
         runs.read_recipe(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch,step,seconds\n1,2,3\n", "has no numbers in seconds_per_step"),
+        ("epoch,step,seconds,seconds_per_step\n1,2,3,fast\n", "has no numbers in seconds_per_step"),
+        ("", "Cannot read .*history.csv"),
+        (None, "Cannot read .*history.csv"),
+    ],
+)
+def test_a_damaged_history_is_named(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(ValueError, match=f"{message}.*Expected the table that the training wrote"):
+        runs.read_history(tmp_path)
