@@ -6,6 +6,7 @@ Sizes are known when the graph runs, and so are tensors here.
 import tensorflow as tf
 
 from deepsim_tf.data.grids import parse_fit
+from deepsim_tf.layers.rescale import interpolate_axis
 
 
 def fit_images(images, grid, fit):
@@ -29,7 +30,7 @@ def flow_on_images(flow, fixed_size, moving_size, fit):
     (scale_f, offset_f), (scale_m, offset_m) = (_to_grid(size, grid, fit) for size in (fixed_size, moving_size))
     for axis in range(ndim):  # x -> s x + o, from the fixed image's voxels to the grid's
         points = scale_f[axis] * tf.cast(tf.range(fixed_size[axis]), tf.float64) + offset_f[axis]
-        flow = _at(flow, points, axis + 1)
+        flow = interpolate_axis(flow, points, axis + 1)
     # With p in the fixed image and q in the moving one, q - p = (s_f / s_m - 1) p + (o_f - o_m) / s_m + flow / s_m
     components = []
     for axis, component in enumerate(tf.unstack(flow, axis=-1)):
@@ -67,17 +68,6 @@ def _block_mean(images, factor):
     grid = [n // factor for n in images.shape[1:-1]]
     blocks = tf.reshape(images, [-1, *(part for n in grid for part in (n, factor)), 1])
     return tf.reduce_mean(blocks, axis=list(range(2, 2 * len(grid) + 1, 2)))
-
-
-def _at(values, points, axis):
-    """Linear interpolation at points on one axis; beyond its ends, the end's value."""
-    last = tf.cast(tf.shape(values)[axis] - 1, points.dtype)
-    points = tf.clip_by_value(points, 0, last)
-    low = tf.floor(points)
-    below = tf.gather(values, tf.cast(low, tf.int32), axis=axis)
-    above = tf.gather(values, tf.cast(tf.minimum(low + 1, last), tf.int32), axis=axis)
-    fraction = tf.reshape(tf.cast(points - low, values.dtype), [-1] + [1] * (len(values.shape) - 1 - axis))
-    return below + fraction * (above - below)
 
 
 def _resampled(images, grid):

@@ -28,13 +28,19 @@ def resize(images, shape, *, align_corners=False):
             points = index * (last / tf.maximum(tf.cast(new - 1, tf.float32), 1.0))
         else:
             points = (index + 0.5) * (tf.cast(old, tf.float32) / tf.cast(new, tf.float32)) - 0.5
-        points = tf.clip_by_value(points, 0.0, last)
-        low = tf.floor(points)
-        fraction = tf.reshape(tf.cast(points - low, images.dtype), [-1] + [1] * (len(images.shape) - 1 - axis))
-        below = tf.gather(images, tf.cast(low, tf.int32), axis=axis)
-        above = tf.gather(images, tf.cast(tf.minimum(low + 1, last), tf.int32), axis=axis)
-        images = below + fraction * (above - below)
+        images = interpolate_axis(images, points, axis)
     return images
+
+
+def interpolate_axis(values, points, axis):
+    """Linear interpolation along one axis at `points` (n,), in voxels; beyond the ends, the end's value."""
+    last = tf.cast(tf.shape(values)[axis] - 1, points.dtype)
+    points = tf.clip_by_value(points, 0, last)
+    low = tf.floor(points)
+    below = tf.gather(values, tf.cast(low, tf.int32), axis=axis)
+    above = tf.gather(values, tf.cast(tf.minimum(low + 1, last), tf.int32), axis=axis)
+    fraction = tf.reshape(tf.cast(points - low, values.dtype), [-1] + [1] * (len(values.shape) - 1 - axis))
+    return below + fraction * (above - below)
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
