@@ -102,7 +102,7 @@ def test_the_voxelmorph_backbone_gives_the_numbers_of_voxelmorphs_own_network(pa
 
 
 def test_the_papers_stages_are_the_authors():
-    # [BatchNorm - Conv 4 stride 2 - LeakyReLU 0.2 - Conv 3 - LeakyReLU 0.2 - channel dropout 0.5], paper.md, "Networks"
+    # [BatchNorm - Conv 4 stride 2 - LeakyReLU 0.2 - Conv 3 - LeakyReLU 0.2 - channel dropout 0.5]: as in the authors' code
     layers = {layer.name: layer for layer in ds.models.segmentation_model((16, 16), 2, backbone="paper", features=(4, 8)).layers}
     norm, conv, act = layers["unet_enc_norm_1"], layers["unet_enc_conv_1_0"], layers["unet_enc_conv_1_0_activation"]
     assert (norm.epsilon, norm.momentum) == (1e-5, 0.9)
