@@ -87,7 +87,7 @@ class Refinement:
 
     def __init__(self, model):
         # Not the model itself: the entry in `_refinements` would then keep it alive for ever.
-        self.parts = self.similarity, self.regularizer, self.weight = parts_of_loss(model)
+        self.objective = objective_of(model)
         self.predicted, self.integrated = _integration(model) if model.int_steps else (None, None)
         self.step = tf.function(self._step, autograph=False)
 
@@ -105,14 +105,10 @@ class Refinement:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(velocity)
             if self.integrated is None:
-                flow = regularized = corrected(start, velocity)
+                flow, field = corrected(start, velocity), None
             else:
-                flow, regularized = self.integrated([velocity, fixed])
-            # DeepSim(warp="features") warps after the extraction, and so takes the parts instead of the warped image.
-            late = getattr(self.similarity, "warp", "image") == "features"
-            similarity = self.similarity(fixed, {"moving": moving, "flow": flow} if late else warp(moving, flow))
-            regularizer = tf.constant(0.0) if self.regularizer is None else self.regularizer(tf.zeros_like(regularized), regularized)
-            loss = similarity + self.weight * regularizer
+                flow, field = self.integrated([velocity, fixed])
+            loss, similarity, regularizer = self.objective.terms(moving, fixed, flow, field=field)
             # The loss is a mean over the voxels; times their number, its gradient is of a size that neither Adam's epsilon nor the
             # half precision of an extractor swallows, whatever the size of the image.
             scaled = loss * tf.cast(tf.size(fixed), tf.float32)
@@ -140,8 +136,8 @@ def corrected(flow, velocity):
     return u + warp(flow, u)
 
 
-def parts_of_loss(model):
-    """(similarity, regularizer, weight) that a model was compiled with.
+def objective_of(model):
+    """The Objective that a model was compiled with.
 
     Raises:
         ValueError: it was not compiled.
@@ -152,14 +148,13 @@ def parts_of_loss(model):
             " VoxelMorph .h5 file. Register without refinement, or give a ds.models.registration_model its loss, as in"
             " model.compile(similarity=ds.losses.LocalNCC(), regularizer=ds.losses.Diffusion(), weight=0.25)."
         )
-    return model.similarity, model.regularizer, model.weight
+    return model.objective
 
 
 def _refinement(model):
     """The model's Refinement: made once, and anew where the model was compiled with another loss."""
-    parts = parts_of_loss(model)
     found = _refinements.get(model)
-    if found is None or any(a is not b for a, b in zip(found.parts, parts)):
+    if found is None or any(a is not b for a, b in zip(found.objective, objective_of(model))):
         found = _refinements[model] = Refinement(model)
     return found
 

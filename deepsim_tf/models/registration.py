@@ -11,6 +11,7 @@ from deepsim_tf.layers import warp
 from deepsim_tf.layers.compiled import without_xla
 from deepsim_tf.metrics.overlap import batch_dice
 from deepsim_tf.models.checked import Checked, dtype_policy
+from deepsim_tf.models.objective import Objective
 from deepsim_tf.models.registration_network import registration_network
 from deepsim_tf.models.unet import resolve_features
 from deepsim_tf.models.updates import Updates, batch_size, mean_results, whole
@@ -115,17 +116,18 @@ class RegistrationModel(Updates, Checked, keras.Model):
         self.supervised = LOSSES[supervised]() if isinstance(supervised, str) else supervised
         self.weight, self.supervised_weight = float(weight), float(supervised_weight)
 
+    @property
+    def objective(self):
+        """The loss without its supervised term, an Objective; its similarity is None before `compile`."""
+        return Objective(self.similarity, self.regularizer, self.weight)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Similarity, weighted regulariser and weighted supervised term; `sample_weight` goes to the similarity."""
-        # DeepSim(warp="features") warps after the extraction, and so takes the parts instead of the warped image.
-        parts = {"moving": x["moving"], "flow": y_pred["flow"]}
-        warped = parts if getattr(self.similarity, "warp", "image") == "features" else y_pred["warped"]
-        similarity = self.similarity(x["fixed"], warped, sample_weight)
-        field = y_pred.get("velocity", y_pred["flow"])
-        regularizer = 0.0 if self.regularizer is None else self.regularizer(tf.zeros_like(field), field)
+        loss, similarity, regularizer = self.objective.terms(
+            x["moving"], x["fixed"], y_pred["flow"], warped=y_pred["warped"], field=y_pred.get("velocity"), sample_weight=sample_weight
+        )
         self._track("similarity", similarity, x)
         self._track("regularizer", regularizer, x)
-        loss = similarity + self.weight * regularizer
         if self.supervised is not None:
             supervised = self._compare_labels(y, y_pred["flow"])
             self._track("supervised", supervised, x)
@@ -133,7 +135,7 @@ class RegistrationModel(Updates, Checked, keras.Model):
         return loss
 
     def _track(self, name, term, x):
-        self._trackers[name].update_state(whole(tf.convert_to_tensor(term)), sample_weight=batch_size(x))
+        self._trackers[name].update_state(whole(term), sample_weight=batch_size(x))
 
     def _compare_labels(self, y, flow):
         if y is None:
