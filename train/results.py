@@ -29,8 +29,9 @@ def table_of(folder):
     chosen = sweep[sweep["chosen"]].set_index("method")
     recipe = runs.read_recipe(next(iter(sorted(folder.glob("*/lambda_*")))))
     published = dict(zip(METHODS, PUBLISHED.get(recipe.dataset, [float("nan")] * len(METHODS)), strict=True))
+    unit, scale = ("µm", 1000) if summary["hd95"].max() < 1 else ("mm", 1)  # microscopy
     lines = [
-        "| method | lambda | Dice (95 % interval) | Dice at equal smoothness | folds % | SD log det J | HD95 mm | the paper's Dice |",
+        f"| method | lambda | Dice (95 % interval) | Dice at equal smoothness | folds % | SD log det J | HD95 {unit} | the paper's Dice |",
         "|---|---|---|---|---|---|---|---|",
     ]
     best = summary.drop(index="identity")["dice"].max()
@@ -43,7 +44,7 @@ def table_of(folder):
             f"{row['dice_matched']:.4f}" if pandas.notna(row["dice_matched"]) else "",
             f"{100 * row['folds']:.2f}",
             f"{row['sd_log_jacobian']:.3f}",
-            f"{row['hd95']:.3g}",
+            f"{scale * row['hd95']:.3g}",
             f"{published[method]:.4f}" if pandas.notna(published.get(method)) else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
