@@ -2,13 +2,13 @@
 
 import json
 import os
-import pathlib
 import socket
 import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from places import ROOT
+
 TWO_CPUS = """
 import deepsim_tf as ds
 import tensorflow as tf

@@ -1,7 +1,6 @@
 """What the tests share: seeded textures and pairs, a tiny untrained extractor and tiny models, a fresh Python process."""
 
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -9,10 +8,8 @@ import deepsim_tf as ds  # isort: skip  (before TensorFlow, as in users' scripts
 import keras
 import numpy as np
 import pytest
+from places import ROOT, SHAPE
 from scipy import ndimage
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-SHAPE = (16, 20)  # of the tiny models and pairs
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +92,17 @@ def fresh_python():
         return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def constant():
+    """`constant(shape, flow, ...)`: a registration model that answers every pair with one and the same displacement."""
+
+    def make(shape, flow, **arguments):
+        model = ds.models.registration_model(shape, features=(2,), **arguments)
+        kernel, bias = next(layer for layer in model.network.layers if layer.name.endswith("_flow")).weights
+        kernel.assign(np.zeros(kernel.shape))
+        bias.assign(flow)
+        return model
+
+    return make

@@ -1,11 +1,12 @@
 """The harness behind `make bench`, at tiny shapes: its numbers mean nothing here."""
 
 import os
-import pathlib
 import subprocess
 import sys
 
-TABLE = pathlib.Path(__file__).resolve().parents[1] / "benchmarks" / "table.py"
+from places import ROOT
+
+TABLE = ROOT / "benchmarks" / "table.py"
 
 
 def table(*arguments):

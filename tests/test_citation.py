@@ -1,11 +1,11 @@
 """CITATION.cff and the README name the same paper, and CITATION.cff this version."""
 
-import pathlib
 import re
+
+from places import ROOT
 
 import deepsim_tf as ds
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -11,8 +11,8 @@ import nibabel
 import numpy as np
 import pandas
 import pytest
-from conftest import ROOT
 from PIL import Image
+from places import ROOT
 
 import deepsim_tf as ds
 from deepsim_tf.cli import main

@@ -1,6 +1,5 @@
 """docs/own-data.md runs from top to bottom: its CSV files as printed, its commands in a reduced form, its Python."""
 
-import pathlib
 import re
 import shlex
 
@@ -10,10 +9,11 @@ import numpy as np
 import pandas
 import pytest
 from PIL import Image
+from places import ROOT
 
 from deepsim_tf.cli import main
 
-PAGE = (pathlib.Path(__file__).resolve().parents[1] / "docs" / "own-data.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
 CSV_FILES = ["cells/pairs.csv", "cells/landmarks.csv", "cells/after_3_points.csv"]  # in the order of the page
 CSV_FILES += ["stack/images.csv", "stack/classes.csv", "volumes/subjects.csv"]
 REDUCED = ["--epochs", "1", "--steps-per-epoch", "2", "--verbose", "0"]

@@ -14,7 +14,7 @@ import zipfile
 import numpy as np
 import pandas
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 # Dropout and batch norm (the paper's backbone), an update half done at the end of every other epoch, a schedule that divides the rate.
 PRESET = {"backbone": "paper", "features": (2,), "epochs": 5, "steps_per_epoch": 5, "batch_size": 2, "accumulation": 2}

@@ -1,13 +1,12 @@
 """The notebooks run from top to bottom in their reduced form, without a warning and with pictures, and are kept without outputs."""
 
-import pathlib
 import re
 
 import nbformat
 import pytest
 from nbmake.nb_run import NotebookRun
+from places import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PICTURES = {"01_quick_start": 4, "02_what_the_features_see": 5, "03_your_own_data": 2, "04_compare_the_losses": 3, "05_brains_in_3d": 5}
 

@@ -1,13 +1,11 @@
 """`pip install .`: the wheel holds the package, its template and the command."""
 
-import pathlib
 import subprocess
 import sys
 import zipfile
 
 import pytest
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from places import ROOT
 
 
 @pytest.fixture(scope="module")

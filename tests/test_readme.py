@@ -1,6 +1,5 @@
 """Every Python example of the README runs, and every command that it and the pages in docs/ show exists."""
 
-import pathlib
 import re
 import shlex
 
@@ -8,10 +7,10 @@ import deepsim_tf as ds  # isort: skip
 import click
 import numpy as np
 import pytest
+from places import ROOT
 
 from deepsim_tf.cli import cli
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

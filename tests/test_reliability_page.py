@@ -5,7 +5,7 @@ import functools
 import re
 
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", PAGE)

@@ -1,15 +1,15 @@
 """The scripts of train/ in a reduced form: each does what its docstring promises, on tiny data."""
 
-import pathlib
 import runpy
 
 import deepsim_tf as ds  # isort: skip
 import pandas
 import pytest
+from places import ROOT
 
 from deepsim_tf import recipes
 
-TRAIN = pathlib.Path(__file__).resolve().parents[1] / "train"
+TRAIN = ROOT / "train"
 DATASET = "synthetic-platelet"
 COUNT = {"train": 8, "val": 2, "test": 2}
 TINY = {"features": (2, 4), "epochs": 1, "steps_per_epoch": 2, "batch_size": 2}

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from writers import SAMPLES, blob, dice, noise, write_nifti
+from places import SAMPLES
+from writers import blob, dice, noise, write_nifti
 
 from deepsim_tf.data import brain_mri
 

@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import ROOT
 from writers import blob, noise, write_nifti
 
 import deepsim_tf.data.image_set
@@ -139,7 +139,7 @@ def test_a_kill_while_writing_leaves_no_entry_that_is_wrong(tmp_path, monkeypatc
     source = tmp_path / "a.nii.gz"
     source.write_bytes(b"some bytes")
     for delay in np.random.default_rng(0).uniform(0, 0.04, 8):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(source)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(source)], stdout=subprocess.PIPE, cwd=ROOT)
         assert process.stdout.readline() == b"ready\n"
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Landmarks of the user's own images: in ds.data.from_csv and `deepsim check`. Their error is measured in test_evaluation.py."""
+"""Landmarks of the user's own images: in ds.data.from_csv and `deepsim check`. Their error is measured in test_landmark_error.py."""
 
 import numpy as np
 import pytest

@@ -1,13 +1,12 @@
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from places import SAMPLES
 
 from deepsim_tf.data import phc_u373
 
-SAMPLE = Path(os.environ.get("DEEPSIM_DATA", Path(__file__).parents[2] / "../shared/data")) / "PhC-C2DH-U373"
+SAMPLE = SAMPLES / "PhC-C2DH-U373"
 IMAGE = np.random.default_rng(0).integers(29, 180, (520, 696)).astype(np.uint8)
 MASK = np.zeros((520, 696), np.uint16)
 MASK[100:150, 200:260], MASK[300:330, 400:450] = 3, 14

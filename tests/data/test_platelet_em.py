@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from writers import SAMPLES, dice, noise, write_pages
+from places import SAMPLES
+from writers import dice, noise, write_pages
 
 from deepsim_tf.data import platelet_em
 

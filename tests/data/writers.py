@@ -1,13 +1,9 @@
 """Small image files for the tests of the data stage, and the real data's folder."""
 
-import os
-from pathlib import Path
 
 import nibabel
 import numpy as np
 from PIL import Image
-
-SAMPLES = Path(os.environ.get("DEEPSIM_DATA", Path(__file__).parents[2] / "../shared/data"))
 
 
 def write_nifti(path, array, *, spacing=1.0, origin=(0, 0, 0), kind=nibabel.Nifti1Image):

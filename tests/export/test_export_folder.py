@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
 from exports import brains, cells, loaded, served
+from places import ROOT
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 

@@ -4,8 +4,8 @@ import deepsim_tf as ds  # isort: skip
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SHAPE
 from exports import ask, brains, cells, loaded, raw
+from places import SHAPE
 
 from deepsim_tf.data.grids import fit_image
 from deepsim_tf.data.intensity import apply_intensity

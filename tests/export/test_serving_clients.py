@@ -8,7 +8,6 @@ import concurrent.futures
 import contextlib
 import http.server
 import json
-import pathlib
 import runpy
 import sys
 import threading
@@ -19,9 +18,10 @@ import pytest
 import tensorflow as tf
 from exports import ask, cells, loaded, raw
 from PIL import Image
+from places import ROOT
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-SERVING = pathlib.Path(__file__).resolve().parents[2] / "serving"
+SERVING = ROOT / "serving"
 
 
 def answer(model, signature, inputs):

@@ -7,7 +7,7 @@ import runpy
 import shlex
 
 import click
-from conftest import ROOT
+from places import ROOT
 
 from deepsim_tf.cli import cli, main
 

@@ -1,67 +1,14 @@
 """Refining the flow of one pair: it descends as Adam does, finds what a network missed, and returns nothing worse than it was given."""
 
-import concurrent.futures
-import gc
-import weakref
-
 import deepsim_tf as ds  # isort: skip
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from refinable import SHAPE, predicted, zero
 from scipy import ndimage
 
-from deepsim_tf.inference.refinement import _refinement, corrected, refine_flow
-
-SHAPE = (18, 22)  # no multiple of what the network needs: it pads
-
-
-@pytest.fixture(scope="session")
-def shifted(texture):
-    """`shifted(shape, shift)`: a moving image with its content `shift` voxels further on every axis than the fixed one."""
-
-    def make(shape=SHAPE, shift=2, seed=0):
-        whole = texture(tuple(n + shift for n in shape), seed=seed, smooth=2.0)[0]
-        moving, fixed = (whole[(part,) * len(shape)] for part in (slice(None, -shift), slice(shift, None)))
-        return moving, fixed
-
-    return make
-
-
-@pytest.fixture
-def untrained(registration):
-    """`untrained(...)`: a registration model, compiled as a graph, of a flow near zero."""
-
-    def make(similarity="mse", **arguments):
-        return registration(similarity, **{"shape": SHAPE, "features": (2, 2), "eager": False, "weight": 0.01, **arguments})
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def model():
-    """An untrained model for SHAPE with the mean squared difference, compiled as a graph, that tests share: refinement does not change it."""
-    model = ds.models.registration_model(SHAPE, features=(2, 2))
-    model.compile("adam", "mse", regularizer=ds.losses.Diffusion(), weight=0.01)
-    return model
-
-
-@pytest.fixture(scope="module")
-def integrating():
-    """The same with integration, the mean absolute difference and an uneven flow."""
-    model = ds.models.registration_model(SHAPE, features=(2, 2), int_steps=2)
-    model.compile("adam", "mae", regularizer=ds.losses.Diffusion(), weight=3.0)
-    layer = next(layer for layer in model.network.layers if layer.name.endswith("_flow"))
-    layer.kernel.assign(np.random.default_rng(0).normal(size=layer.kernel.shape, scale=2.0))
-    return model
-
-
-def zero(shape=SHAPE):
-    return np.zeros((*shape, len(shape)), "float32")
-
-
-def predicted(model, moving, fixed):
-    return model.predict_on_batch({"moving": moving[None], "fixed": fixed[None]})["flow"][0]
+from deepsim_tf.inference.refinement import corrected, refine_flow
 
 
 def sampled(array, points):
@@ -209,81 +156,3 @@ def test_features_are_warped_where_the_loss_does_so_and_nothing_of_the_model_cha
     again, second = refine_flow(model, moving, fixed, zero(), steps=10)
     np.testing.assert_array_equal(again, flow)
     assert second == history
-
-
-def test_one_graph_serves_all_pairs_and_threads(model, shifted):
-    pairs = [shifted(seed=seed) for seed in range(4)]
-    alone = [refine_flow(model, *pair, zero(), steps=3 + k, learning_rate=0.1 / (1 + k))[0] for k, pair in enumerate(pairs)]
-    assert _refinement(model).step.experimental_get_tracing_count() == 1
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        jobs = [pool.submit(refine_flow, model, *pair, zero(), steps=3 + k, learning_rate=0.1 / (1 + k)) for k, pair in enumerate(pairs)]
-        for job, flow in zip(jobs, alone, strict=True):
-            np.testing.assert_allclose(job.result()[0], flow, atol=1e-6)
-    assert _refinement(model).step.experimental_get_tracing_count() == 1
-
-
-def test_a_model_compiled_anew_has_its_new_loss_without_a_supervised_term_and_is_let_go(shifted):
-    moving, fixed = shifted()
-    model = ds.models.registration_model(SHAPE, features=(2,), classes=3)
-    model.compile("adam", "mse")
-    assert refine_flow(model, moving, fixed, zero(), steps=0)[1]["loss"] == [pytest.approx(np.mean((moving - fixed) ** 2), rel=1e-5)]
-    model.compile("adam", "mae", supervised="mse", supervised_weight=100.0)
-    history = refine_flow(model, moving, fixed, zero(), steps=0)[1]
-    assert history["loss"] == [pytest.approx(np.abs(moving - fixed).mean(), rel=1e-5)] and history["regularizer"] == [0]
-    held = weakref.ref(model)
-    del model
-    keras.backend.clear_session()
-    gc.collect()
-    assert held() is None
-
-
-def test_half_precision_does_not_swallow_the_gradient(mixed_float16, untrained, shifted):
-    segmentation = ds.models.segmentation_model(SHAPE, 3, backbone="paper", features=(4, 8))
-    model = untrained(ds.losses.DeepSim(ds.models.FeatureExtractor.from_model(segmentation)))
-    flow, history = refine_flow(model, *shifted(shift=1), zero(), steps=5)
-    assert history["loss"][history["best"]] < 0.95 * history["loss"][0] and (flow != 0).mean() > 0.9
-
-
-def test_register_and_evaluate_refine_and_dice_rises(model, shifted):
-    pair = shifted()
-    images = ds.data.ImageSet(
-        lambda i: (pair[i], (pair[i][..., 0] > 0.5).astype("int32")), ["moving", "fixed"],
-        name="shifted", split="test", classes=2, shape=SHAPE, spacing=(1, 1), intensity="none", pairs=[(0, 1)],
-    )  # fmt: skip
-    before, after = (ds.evaluate(model, images, refine=refine, quick=True, verbose=0) for refine in (0, 60))
-    assert before["dice"][0] < 0.8 and after["dice"][0] > before["dice"][0] + 0.1 and after["folds"][0] == 0
-    result = ds.register(model, *pair, refine=60)
-    expected = refine_flow(model, *pair, predicted(model, *pair), steps=60)[0]
-    np.testing.assert_allclose(result["flow"], expected, atol=1e-5)
-    assert np.mean((result["warped"] - pair[1]) ** 2) < 0.2 * np.mean((pair[0] - pair[1]) ** 2)
-
-
-def test_a_model_without_a_loss_is_refused(shifted):
-    model = ds.models.registration_model(SHAPE, features=(2, 2))
-    with pytest.raises(ValueError, match=r"this model has none: it was saved without compile, or is a VoxelMorph \.h5 file\. Register without"):
-        refine_flow(model, *shifted(), zero(), steps=1)
-
-
-def test_with_integration_a_flow_of_another_origin_is_refused(integrating, shifted):
-    with pytest.raises(ValueError, match=r"differs from the network's by up to [\d.]+ voxels\. Pass the flow that the model predicts"):
-        refine_flow(integrating, *shifted(), zero() + 9, steps=1)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"moving": np.zeros((8, 8, 1), "float32")}, r"expects moving on the model's grid, \(18, 22, 1\)\. Received: moving\.shape=\(8, 8, 1\)"),
-        ({"flow": np.zeros((18, 22, 3), "float32")}, r"expects flow on the model's grid, \(18, 22, 2\)\. Received: flow\.shape=\(18, 22, 3\)"),
-        ({"fixed": np.zeros((18, 22, 1), "uint8")}, "refine_flow expects float images.* fixed of type uint8"),
-        ({"flow": np.full((18, 22, 2), np.nan)}, "Received: flow with 792 values that are NaN or infinite"),
-        ({"steps": -1}, "steps of the refinement must be a whole number, 0 or more. Received: steps=-1"),
-        ({"steps": 2.5}, "Received: steps=2.5"),
-        ({"patience": 0}, "patience of the refinement must be a whole number, 1 or more"),
-        ({"learning_rate": 0}, "learning_rate of the refinement must be a finite number above 0"),
-        ({"tolerance": 1}, r"tolerance of the refinement must be in \[0, 1\)"),
-    ],
-)
-def test_what_cannot_be_refined_is_refused_by_name(model, shifted, changes, message):
-    moving, fixed = shifted()
-    with pytest.raises(ValueError, match=message):
-        refine_flow(model, **{"moving": moving, "fixed": fixed, "flow": zero(), "steps": 1, **changes})

@@ -9,11 +9,12 @@ import nibabel
 import numpy as np
 import pandas
 from PIL import Image
+from places import ROOT
 from scenes import affine, save_volume, wavy_model
 
 from deepsim_tf.cli import main
 
-PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "register.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "register.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(sh|python|csv)\n(.*?)```", PAGE, re.S)
 
 
