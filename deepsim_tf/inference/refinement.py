@@ -148,7 +148,7 @@ def objective_of(model):
             " VoxelMorph .h5 file. Register without refinement, or give a ds.models.registration_model its loss, as in"
             " model.compile(similarity=ds.losses.LocalNCC(), regularizer=ds.losses.Diffusion(), weight=0.25)."
         )
-    return model.objective
+    return model.objective()
 
 
 def _refinement(model):

@@ -116,14 +116,13 @@ class RegistrationModel(Updates, Checked, keras.Model):
         self.supervised = LOSSES[supervised]() if isinstance(supervised, str) else supervised
         self.weight, self.supervised_weight = float(weight), float(supervised_weight)
 
-    @property
-    def objective(self):
+    def objective(self):  # a property would be saved by Keras as another part of the model
         """The loss without its supervised term, an Objective; its similarity is None before `compile`."""
         return Objective(self.similarity, self.regularizer, self.weight)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Similarity, weighted regulariser and weighted supervised term; `sample_weight` goes to the similarity."""
-        loss, similarity, regularizer = self.objective.terms(
+        loss, similarity, regularizer = self.objective().terms(
             x["moving"], x["fixed"], y_pred["flow"], warped=y_pred["warped"], field=y_pred.get("velocity"), sample_weight=sample_weight
         )
         self._track("similarity", similarity, x)

@@ -1,7 +1,10 @@
 """Saved in one process, loaded in another."""
 
+import io
 import json
+import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -90,6 +93,16 @@ def test_deepsim_comes_back_with_its_options_and_its_atlas(options, registration
     assert (loaded.similarity.zero_mean, loaded.similarity.eps) == (model.similarity.zero_mean, model.similarity.eps)
     if "fixed" in options:
         np.testing.assert_array_equal(loaded.similarity.fixed, model.similarity.fixed)
+
+
+def test_the_parts_of_a_file_keep_their_names(registration, extractor, pair, tmp_path):
+    # Keras names them after the model's attributes, in alphabetical order: a new one would make older files unreadable.
+    model = registration(ds.losses.DeepSim(extractor))
+    model.train_on_batch(pair()[0])
+    model.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        assert set(file) == {"layers", "optimizer", "similarity", "vars"}
+        assert len(file["similarity/extractor/encoder/layers"]) > 1
 
 
 @pytest.mark.parametrize("similarity", ["mse", "mae", ds.losses.LocalNCC(5, eps=1e-3)], ids=["mse", "mae", "ncc"])
