@@ -2,7 +2,7 @@
 
     python tests/reliability/soak.py [--cases 2000] [--predictions 10000] [--page docs/reliability.md]
 
-About 15 minutes on two cores. Prints a report in Markdown, and with --page puts it between that page's marks. The exit code is 1 where a case
+About 10 minutes on two cores. Prints a report in Markdown, and with --page puts it between that page's marks. The exit code is 1 where a case
 was not refused clearly or memory grew by more than 1 %. A case that ends the process itself is left in the folder that is printed first.
 """
 
