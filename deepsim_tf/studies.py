@@ -162,13 +162,15 @@ def reproduce(
 def common_smoothness(swept):
     """The SD log|J| at which the methods of a sweep are compared.
 
-    That of the smoothest chosen run, or the nearest that all sweeps reach; where no value lies in the range of all, that of the
-    smoothest chosen run.
+    Of the values that the sweeps of the most methods reach, that which is nearest to the smoothest chosen run: so a method that folds, or
+    hardly moves, whatever its weight, does not decide for the others.
     """
     smoothest = float(swept.loc[swept["chosen"], "sd_log_jacobian"].min())
     ranges = swept.groupby("method")["sd_log_jacobian"].agg(["min", "max"])
-    lowest, highest = float(ranges["min"].max()), float(ranges["max"].min())
-    return float(np.clip(smoothest, lowest, highest)) if lowest <= highest else smoothest
+    values = np.array([smoothest, *ranges["min"], *ranges["max"]])
+    reached = [((ranges["min"] <= value) & (value <= ranges["max"])).sum() for value in values]
+    best = values[reached == np.max(reached)]
+    return float(best[np.argmin(np.abs(best - smoothest))])
 
 
 def matched_dice(table, reference):

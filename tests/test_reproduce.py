@@ -65,7 +65,7 @@ def test_the_summary_has_intervals_and_the_dice_at_equal_smoothness(out):
     assert summary["dice_matched"].drop("identity").notna().any() and len(chosen) == 2
 
 
-def test_methods_are_compared_at_a_smoothness_that_all_sweeps_reach():
+def test_methods_are_compared_at_a_smoothness_that_most_sweeps_reach():
     def swept(**smoothness):
         rows = [{"method": m, "sd_log_jacobian": sd, "chosen": k == 0} for m, sds in smoothness.items() for k, sd in enumerate(sds)]
         return pandas.DataFrame(rows)
@@ -73,6 +73,8 @@ def test_methods_are_compared_at_a_smoothness_that_all_sweeps_reach():
     assert studies.common_smoothness(swept(a=[0.3, 0.1, 0.5], b=[0.4, 0.2, 0.6])) == 0.3  # of the smoothest chosen run, within both
     assert studies.common_smoothness(swept(a=[0.1, 0.5], b=[0.4, 0.2])) == 0.2  # b reaches no smoother
     assert studies.common_smoothness(swept(a=[0.1, 0.2], b=[0.5, 0.4])) == 0.1  # no overlap
+    # c hardly moves with any weight: a and b are compared all the same
+    assert studies.common_smoothness(swept(a=[0.6, 0.3], b=[0.2, 0.5], c=[0.01, 0.02])) == 0.3
 
 
 @pytest.mark.parametrize(
