@@ -17,7 +17,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["deepsim_tf", "deepsim_tf.*"]),
-    package_data={"deepsim_tf": ["templates/*.j2"]},
+    package_data={"deepsim_tf.evaluation": ["templates/*.j2"]},
     python_requires=">=3.11,<3.14",
     install_requires=[line.split("#")[0].strip() for line in LINES if line.split("#")[0].strip()],
     extras_require={

@@ -5,10 +5,10 @@ The pipeline in order: `data` -> `augmentation` -> `models` (segmentation) -> `m
 """
 
 from deepsim_tf import _compat  # noqa: F401, I001  (first: it repairs VoxelMorph before anything imports it)
-from deepsim_tf import augmentation, data, inference, layers, losses, metrics, models
+from deepsim_tf import augmentation, data, distribute, inference, layers, losses, metrics, models
 from deepsim_tf.evaluation import evaluate
 from deepsim_tf.export import export
 from deepsim_tf.inference import register
 
-__all__ = ["augmentation", "data", "evaluate", "export", "inference", "layers", "losses", "metrics", "models", "register"]
+__all__ = ["augmentation", "data", "distribute", "evaluate", "export", "inference", "layers", "losses", "metrics", "models", "register"]
 __version__ = "0.1.0"

@@ -1,11 +1,14 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and the versions that are written beside them."""
 
 import contextlib
 import errno
 import os
 import pathlib
+import platform
 import shutil
+import subprocess
 import tempfile
+from importlib import metadata
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota, larger than the file system or a limit allows
 
@@ -47,6 +50,26 @@ def remove_leftovers(path):
     """Remove `leftovers(path)`."""
     for folder in leftovers(path):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def versions():
+    """Versions of what computes the numbers."""
+    names = ("deepsim_tf", "tensorflow", "keras", "voxelmorph", "neurite", "numpy")
+    found = {"python": platform.python_version()}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def commit():
+    """The git commit of this package where it lies in a checkout, else None."""
+    here = pathlib.Path(__file__).resolve().parent
+    try:
+        result = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 and (here.parent / ".git").exists() else None
 
 
 @contextlib.contextmanager

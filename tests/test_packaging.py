@@ -28,7 +28,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_every_module_and_the_template(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "deepsim_tf").rglob("*.py")}
-    assert modules | {"deepsim_tf/templates/report.html.j2"} <= names
+    assert modules | {"deepsim_tf/evaluation/templates/report.html.j2"} <= names
     assert not any(name.startswith(("tests/", "train/")) for name in names)
 
 

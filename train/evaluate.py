@@ -9,7 +9,7 @@ The command `deepsim evaluate` does the same.
 
 import argparse
 
-from deepsim_tf import comparison
+from deepsim_tf.evaluation import evaluate_runs
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("runs", nargs="+", help="run folders of train/register.py")
@@ -17,4 +17,4 @@ parser.add_argument("--split", default="val", help="train, val or test")
 parser.add_argument("--out", help="folder for the comparison; a single run's own folder by default")
 arguments = parser.parse_args()
 
-comparison.evaluate_runs(arguments.runs, split=arguments.split, out=arguments.out)
+evaluate_runs(arguments.runs, split=arguments.split, out=arguments.out)

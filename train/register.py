@@ -11,7 +11,8 @@ The command `deepsim train-registration` does the same with more options.
 
 import argparse
 
-from deepsim_tf import comparison, distribute, recipes, training
+from deepsim_tf import distribute, recipes, training
+from deepsim_tf.evaluation import evaluate_runs
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("dataset", choices=recipes.DATASETS)
@@ -33,4 +34,4 @@ model = training.train_registration(recipe, arguments.out, strategy=arguments.st
 # Dice, folds and smoothness of every validation pair, at the dataset's own resolution, with figures and report.
 # Of several workers, the one that wrote the run measures it.
 if distribute.is_chief(model.distribute_strategy):
-    comparison.evaluate_runs([arguments.out], split="val")
+    evaluate_runs([arguments.out], split="val")

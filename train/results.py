@@ -11,7 +11,8 @@ import pathlib
 
 import pandas
 
-from deepsim_tf import figures, runs
+from deepsim_tf import figures
+from deepsim_tf.training import runs
 
 METHODS = ("MSE", "NCC", "NCC_sup", "NMI", "MIND", "DeepSim_ae", "DeepSim")
 PUBLISHED = {  # test Dice: Czolbe et al. 2023; the hippocampus' are read off a figure

@@ -2,11 +2,11 @@
 
 import click
 
-from deepsim_tf import dataset_check
 from deepsim_tf.cli.options import READING, VERBOSE, reading, with_options
-from deepsim_tf.data.download import SOURCES
-from deepsim_tf.data.download import download as download_dataset
-from deepsim_tf.data.freesurfer import prepare_brain_mri
+from deepsim_tf.data.freesurfer.prepare import prepare_brain_mri
+from deepsim_tf.data.sets.download import SOURCES
+from deepsim_tf.data.sets.download import download as download_dataset
+from deepsim_tf.recipes import check as dataset_check
 
 
 @click.command()

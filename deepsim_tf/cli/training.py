@@ -2,9 +2,10 @@
 
 import click
 
-from deepsim_tf import comparison, recipes, studies, training
+from deepsim_tf import recipes, studies, training
 from deepsim_tf.cli.options import CHANGES, DATA, DATASET, PLACE, PRESET, READING, VERBOSE, reading, with_options
-from deepsim_tf.noise import SIGMAS
+from deepsim_tf.evaluation import evaluate_runs
+from deepsim_tf.evaluation.noise import SIGMAS
 
 
 @click.command()
@@ -143,4 +144,4 @@ def _numbers(name, text):
 @VERBOSE
 def evaluate(runs, split, out, data, refine, verbose):
     """Measure one run, or compare several, on the pairs of a split, at the dataset's own resolution."""
-    comparison.evaluate_runs(runs, split=split, out=out, data=data, refine=refine, verbose=verbose)
+    evaluate_runs(runs, split=split, out=out, data=data, refine=refine, verbose=verbose)

@@ -7,9 +7,9 @@ import numpy as np
 import tqdm
 
 from deepsim_tf.data.folder_cache import FolderCache
-from deepsim_tf.data.grids import block_centre, block_mean, parse_fit
 from deepsim_tf.data.problems import Problems
 from deepsim_tf.data.validation import check_image, check_labels, read_only
+from deepsim_tf.grids.fit import block_centre, block_mean, parse_fit
 
 MEMORY = 2 * 2**30  # bytes up to which cache="auto" keeps a set in memory
 
@@ -29,7 +29,7 @@ class ImageSet:
         classes: number of classes, background included; None where there are no labels.
         shape: the spatial shape, a tuple of voxels.
         spacing: size of a voxel in mm, one number per axis.
-        intensity: the rule that brought the intensities to [0, 1], by name (`deepsim_tf.data.intensity`).
+        intensity: the rule that brought the intensities to [0, 1], by name (`deepsim_tf.intensity.rules`).
         pairs: list of (moving, fixed) indices; fixed is None where the fixed image is the atlas.
         atlas: `(image, labels or None)`, or None.
         true_flow: function of a pair's number that returns the true flow (*spatial, ndim) in voxels;
@@ -39,7 +39,7 @@ class ImageSet:
             other text is a folder that keeps them decoded, for the next epoch and the next run (entries follow changed files).
         files: function of an index that returns the paths of the files that are read; needed for a folder as cache.
         settings: text that tells this way of reading the files from another, for the names of a folder's entries.
-        fit: how files of another size were brought to `shape` (`deepsim_tf.data.grids`), or None.
+        fit: how files of another size were brought to `shape` (`deepsim_tf.grids.fit`), or None.
         orientation: where the axes point, as in "RAS" (nibabel's axis codes), where the files' headers say so and agree; else None.
     """
 

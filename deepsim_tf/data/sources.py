@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from deepsim_tf.data.grids import fit_image, fit_labels
 from deepsim_tf.data.image_set import ImageSet
-from deepsim_tf.data.intensity import apply_intensity, parse_rule
 from deepsim_tf.data.validation import check_bits, check_contrast, check_finite, check_not_empty, whole_labels
-from deepsim_tf.data.volumes import read_header, read_volume
+from deepsim_tf.formats.volumes import read_header, read_volume
+from deepsim_tf.grids.fit import fit_image, fit_labels
+from deepsim_tf.intensity.rules import apply_intensity, parse_rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Reading:
     """How the files of a dataset become arrays; part of the name under which they are cached.
 
     Args:
-        intensity: rule by name (`deepsim_tf.data.intensity`).
+        intensity: rule by name (`deepsim_tf.intensity.rules`).
         classes: number of classes; None where there are no labels.
         shape: spatial shape of the result.
-        fit: how images of another size are brought to `shape` (`deepsim_tf.data.grids`); None refuses them.
+        fit: how images of another size are brought to `shape` (`deepsim_tf.grids.fit`); None refuses them.
         crop: (start, stop) of each axis that is kept of a file; its shape is then exactly `shape`.
         highest: labels above become this one: 1 makes one class of all instances. None keeps them.
         label_map: ((label, class), ..) of the labels in the files; all must occur in it. None keeps them.

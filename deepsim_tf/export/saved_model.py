@@ -13,9 +13,9 @@ from deepsim_tf.export.onnx import converter, write_onnx
 from deepsim_tf.export.signatures import signatures, variables
 from deepsim_tf.export.warmup import write_warmup
 from deepsim_tf.files import written_aside
-from deepsim_tf.inference.loading import open_model
 from deepsim_tf.layers.compiled import without_xla
-from deepsim_tf.models.registration import RegistrationModel
+from deepsim_tf.registration.loading import open_model
+from deepsim_tf.registration.network import RegistrationModel
 
 FORMATS = {"tensorflow": "saved_model.pb", "onnx": "serving_default.onnx"}  # and a file by which a version is known
 

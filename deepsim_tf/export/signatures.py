@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from deepsim_tf import checks
-from deepsim_tf.export.grids import fit_images, flow_on_images
-from deepsim_tf.export.intensity import scale_intensity
+from deepsim_tf.grids.fit_graph import fit_images, flow_on_images
+from deepsim_tf.intensity.rules_graph import scale_intensity
 from deepsim_tf.layers import warp
 from deepsim_tf.losses import DeepSim, deepsim
 

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from deepsim_tf.grids.sampling import sample, split
 from deepsim_tf.inference.field import Field
-from deepsim_tf.inference.sampling import sample, split
 
 TOLERANCE = 0.01  # of a voxel: an inverse that is closer has converged
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas
 import tqdm
 
-from deepsim_tf.data.own_table import read_table
+from deepsim_tf.data.own.table import read_table
 from deepsim_tf.files import written_aside
+from deepsim_tf.formats.writing import suffix_of
 from deepsim_tf.inference.files import REPORT, check_free, check_options, settings_of, write_registration
-from deepsim_tf.inference.image_files import suffix_of
-from deepsim_tf.inference.loading import open_model
 from deepsim_tf.inference.pair import rule_of
+from deepsim_tf.registration.loading import open_model
 
 EXPECTED = "Expected the columns moving, fixed and optionally name, one pair a row"
 SUMMARY = "summary.csv"

@@ -7,9 +7,9 @@ import nibabel
 import numpy as np
 
 from deepsim_tf import metrics
-from deepsim_tf.data.volumes import nibabel_image
+from deepsim_tf.formats.volumes import nibabel_image
+from deepsim_tf.grids.sampling import joined, sample, split, spread
 from deepsim_tf.inference.geometry import pixel_affine
-from deepsim_tf.inference.sampling import joined, sample, split, spread
 
 SLAB = 32  # planes that are worked on at once: volumes of 256^3 then fit into memory several times over
 INTENT = 1007  # NIFTI_INTENT_VECTOR: ITK takes its numbers as they are, left - posterior - superior

@@ -7,16 +7,15 @@ import warnings as python_warnings
 from pathlib import Path
 
 from deepsim_tf import checks
-from deepsim_tf.data.intensity import parse_rule
-from deepsim_tf.data.volumes import read_header
-from deepsim_tf.files import remove_leftovers, written_aside
+from deepsim_tf.files import remove_leftovers, versions, written_aside
+from deepsim_tf.formats.volumes import read_header
+from deepsim_tf.formats.writing import result_suffix, write_image
 from deepsim_tf.inference.field import write_field
 from deepsim_tf.inference.geometry import ALIGN
-from deepsim_tf.inference.image_files import result_suffix, write_image
-from deepsim_tf.inference.loading import open_model
 from deepsim_tf.inference.pair import register_pair
 from deepsim_tf.inference.picture import save_picture
-from deepsim_tf.runs import versions
+from deepsim_tf.intensity.rules import parse_rule
+from deepsim_tf.registration.loading import open_model
 
 REPORT = "registration.json"  # the last file of a folder to be written, and the sign that it is whole
 

@@ -11,8 +11,8 @@ import numpy as np
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
 from deepsim_tf import checks
-from deepsim_tf.data.grids import fit_image, parse_fit, to_grid
-from deepsim_tf.inference.sampling import joined, onto_grid, split
+from deepsim_tf.grids.fit import fit_image, parse_fit, to_grid
+from deepsim_tf.grids.sampling import joined, onto_grid, split
 
 ALIGN = ("headers", "centres")
 

@@ -4,7 +4,7 @@ import numpy as np
 from nibabel.orientations import inv_ornt_aff, io_orientation
 from skimage.filters import threshold_otsu
 
-from deepsim_tf.inference.sampling import split
+from deepsim_tf.grids.sampling import split
 
 ROTATION = 5.0  # degrees: the augmentation of volumes in `recipes`; images are turned all the way round
 LEAST_OVERLAP = 0.5  # of the smaller field of view, or of the smaller box around a foreground

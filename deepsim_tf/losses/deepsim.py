@@ -6,10 +6,10 @@ import tensorflow as tf
 from keras import ops
 
 from deepsim_tf import checks
+from deepsim_tf.extractors.feature_extractor import FeatureExtractor, level_names
 from deepsim_tf.layers import resize, warp
 from deepsim_tf.losses.image_loss import at_least_float32
 from deepsim_tf.losses.voxel_weights import voxel_weights, weights_on_grid
-from deepsim_tf.models.feature_extractor import FeatureExtractor, level_names
 
 
 def cosine_map(features_fixed, features_warped, *, eps=1e-6, zero_mean=False):

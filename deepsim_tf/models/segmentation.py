@@ -7,9 +7,9 @@ from keras import ops
 from deepsim_tf import checks
 from deepsim_tf.layers import CropLike
 from deepsim_tf.metrics.overlap import batch_dice
-from deepsim_tf.models.checked import Checked, Rebuilt, dtype_policy
-from deepsim_tf.models.unet import build_unet, resolve_features
-from deepsim_tf.models.updates import Updates
+from deepsim_tf.networks.checked import Checked, Rebuilt, dtype_policy
+from deepsim_tf.networks.trainer import Updates
+from deepsim_tf.networks.unet import build_unet, resolve_features
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")

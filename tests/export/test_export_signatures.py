@@ -7,10 +7,10 @@ import tensorflow as tf
 from exports import ask, brains, cells, loaded, raw
 from places import SHAPE
 
-from deepsim_tf.data.grids import fit_image
-from deepsim_tf.data.intensity import apply_intensity
 from deepsim_tf.export.signatures import signatures
+from deepsim_tf.grids.fit import fit_image
 from deepsim_tf.inference.arrays import warp_image, warp_labels
+from deepsim_tf.intensity.rules import apply_intensity
 
 
 def by_register(model, moving, fixed, folder):

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from resources import growth, limited
 from targets import KINDS, target, tiny_models
 
-from deepsim_tf import recipes, runs
+from deepsim_tf import recipes
+from deepsim_tf.files import versions
 
 SHAPE = (16, 20)
 LONGEST = 120  # seconds until a case counts as hung: the process then ends, with its traceback
@@ -85,7 +86,7 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="soak-"))
     print(f"Damaged files are tried in {folder}", flush=True)
 
-    report = [f"{datetime.date.today()}; {', '.join(f'{name} {version}' for name, version in runs.versions().items())}.", ""]
+    report = [f"{datetime.date.today()}; {', '.join(f'{name} {version}' for name, version in versions().items())}.", ""]
     # Memory first: the damaged files leave it in pieces.
     memory = ["| calls in one process | resident memory before (MB) | after (MB) | growth | ms a call |", "| --- | --- | --- | --- | --- |"]
     grown = False

@@ -11,12 +11,13 @@ import nibabel
 import numpy as np
 from PIL import Image
 
-from deepsim_tf import recipes, runs
+from deepsim_tf import recipes
 from deepsim_tf._compat import vxm
 from deepsim_tf.cli import main
 from deepsim_tf.data import read_label_map
 from deepsim_tf.inference.batch import read_pairs
 from deepsim_tf.inference.field import PIXELS, Field, pixel_affine, write_field
+from deepsim_tf.training import runs
 
 FLAT, SOLID = (16, 20), (8, 9, 10)  # of images and volumes
 IMAGES = ("a.tif", "stack.tif", "a.png", "a.npy", "a.npz", "a.nii", "a.nii.gz", "a.mgz")

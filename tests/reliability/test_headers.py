@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from resources import limited
 
-from deepsim_tf import recipes, runs
+from deepsim_tf import recipes
 from deepsim_tf.data import read_label_map
-from deepsim_tf.data.volumes import read_volume
+from deepsim_tf.formats.volumes import read_volume
+from deepsim_tf.training import runs
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mgz"])

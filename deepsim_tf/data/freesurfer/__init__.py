@@ -1,0 +1,1 @@
+"""FreeSurfer subjects to the layout of the brain data set."""

@@ -1,0 +1,109 @@
+"""Measuring a model on an ImageSet."""
+
+import time
+
+import numpy as np
+import pandas
+import tqdm
+
+from deepsim_tf import metrics
+from deepsim_tf.data.image_set import ImageSet
+from deepsim_tf.inference.arrays import predict_flow, warp_labels
+from deepsim_tf.registration.loading import open_model
+
+
+def evaluate(model, images, *, quick=False, refine=0, verbose=1):
+    """Measure a model on every pair of an ImageSet.
+
+    Args:
+        model: a registration model, or the path of one or of its run folder; None measures identity, no registration.
+        images: an ImageSet, of any size: flows are brought to its grid, where everything is measured.
+        quick: leave out what takes most of the time: hd95, assd and ndv.
+        refine: steps of instance refinement of each pair after the network, see `ds.inference.refine_flow`; 0 for none.
+        verbose: 1 shows a progress bar.
+
+    Returns:
+        pandas.DataFrame, one row a pair: moving, fixed (names), dice (mean over the classes present), dice_<class>, accuracy (fraction
+        of voxels with equal labels), hd95 and assd (means over the foreground classes, in mm), tre (target registration error: mean
+        over the landmarks, in mm; only where the images have landmarks), folds (fraction of voxels), sd_log_jacobian, ndv
+        (non-diffeomorphic volume, in percent), seconds (of the prediction, with its refinement). Without labels, what compares them is NaN.
+    """
+    model = None if model is None else open_model(model)
+    rows = []
+    if not isinstance(images, ImageSet):
+        raise ValueError(f"evaluate expects an ImageSet, as ds.data makes them. Received: {type(images).__name__}.")
+    if model is not None and len(model.shape) != len(images.shape):
+        raise ValueError(f"This model registers {len(model.shape)}-D images. Received: {images!r}.")
+    pairs = images.pairs()
+    if not pairs:
+        raise ValueError(f"{images!r} has no pairs to evaluate.")
+    for k, (i, j) in enumerate(tqdm.tqdm(pairs, desc="evaluate", unit="pair", disable=not verbose)):
+        moving, fixed, moving_labels, fixed_labels = images.pair(k)
+        if k == 0 and model is not None:
+            predict_flow(model, moving, fixed, refine=min(refine, 1))  # builds the graphs, which is not the time of a prediction
+        started, flow = time.perf_counter(), np.zeros((*images.shape, len(images.shape)), "float32")
+        if model is not None:
+            flow = predict_flow(model, moving, fixed, refine=refine)
+        seconds = time.perf_counter() - started if model is not None else 0.0
+        rows.append(
+            {
+                "moving": images.names[i],
+                "fixed": "atlas" if j is None else images.names[j],
+                **_overlap(images, flow, moving_labels, fixed_labels, quick),
+                **_landmarks(images.landmarks(k), flow),
+                **_deformation(flow, quick),
+                "seconds": seconds,
+            }
+        )
+    return pandas.DataFrame(rows)
+
+
+def summarise(pairs, seconds_per_step=None):
+    """Means over the pairs of each method, in order of appearance.
+
+    Args:
+        pairs: tables of `evaluate`, one under the other, with a column `method`.
+        seconds_per_step: dict of training time by method, for a column of that name.
+    """
+    measured = [name for name in pairs.columns if name not in ("method", "moving", "fixed", "seconds")]
+    groups = pairs.groupby("method", sort=False)
+    summary = groups[measured].mean()
+    summary.insert(0, "pairs", groups.size())
+    summary["seconds_per_step"] = pandas.Series(seconds_per_step or {}, dtype="float64").reindex(summary.index)
+    return summary.reset_index()
+
+
+def _overlap(images, flow, moving_labels, fixed_labels, quick):
+    if moving_labels is None:
+        return {"dice": np.nan, "accuracy": np.nan, **({} if quick else {"hd95": np.nan, "assd": np.nan})}
+    warped_labels = warp_labels(moving_labels, flow)
+    dice = metrics.dice(fixed_labels, warped_labels, images.classes)
+    found = {
+        "dice": float(np.nanmean(dice)),
+        **{f"dice_{c}": float(value) for c, value in enumerate(dice)},
+        "accuracy": float(metrics.voxel_accuracy(fixed_labels, warped_labels)),
+    }
+    if not quick:
+        distances = metrics.surface_distances(fixed_labels, warped_labels, images.classes, spacing=images.spacing, background=False)
+        found |= {"hd95": _mean_of_foreground(distances["hausdorff95"]), "assd": _mean_of_foreground(distances["surface_distance"])}
+    return found
+
+
+def _mean_of_foreground(values):
+    return float(np.nanmean(values[1:])) if np.isfinite(values[1:]).any() else np.nan
+
+
+def _landmarks(landmarks, flow):
+    if landmarks is None:
+        return {}
+    moving, fixed, spacing = landmarks
+    return {"tre": float(metrics.target_registration_error(flow, fixed, moving, spacing=spacing).mean())}
+
+
+def _deformation(flow, quick):
+    determinant = metrics.jacobian_determinant(flow)
+    return {
+        "folds": metrics.folding_fraction(flow, determinant=determinant),
+        "sd_log_jacobian": metrics.sd_log_jacobian(flow, determinant=determinant),
+        **({} if quick else {"ndv": metrics.non_diffeomorphic_volume(flow)}),
+    }

@@ -1,0 +1,1 @@
+"""Intensity rules by name, in NumPy and as a TensorFlow graph."""

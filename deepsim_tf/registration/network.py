@@ -1,0 +1,248 @@
+"""The registration network: moving and fixed image in, warped image and flow out, trained without ground truth."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from deepsim_tf import checks
+from deepsim_tf.grids.fit import parse_fit
+from deepsim_tf.layers import warp
+from deepsim_tf.layers.compiled import without_xla
+from deepsim_tf.metrics.overlap import batch_dice
+from deepsim_tf.networks.checked import Checked, dtype_policy
+from deepsim_tf.networks.trainer import Updates, batch_size, mean_results, whole
+from deepsim_tf.networks.unet import resolve_features
+from deepsim_tf.registration.graph import registration_network
+from deepsim_tf.registration.objective import Objective
+
+LOSSES = {"mse": keras.losses.MeanSquaredError, "mae": keras.losses.MeanAbsoluteError}  # Keras's own, by name
+
+
+@keras.saving.register_keras_serializable("deepsim_tf")
+class RegistrationModel(Updates, Checked, keras.Model):
+    """A registration network with its own loss, `similarity(fixed, warped) + weight * regularizer(flow)`.
+
+    Make one with `registration_model`. Called on {"moving", "fixed"}, images (batch, *shape, 1), it gives {"warped", "flow"}.
+    """
+
+    def __init__(
+        self,
+        shape,
+        *,
+        backbone="voxelmorph",
+        features=None,
+        int_steps=0,
+        classes=None,
+        intensity=None,
+        image_fit=None,
+        batch_norm=True,
+        dropout=True,
+        policy=None,
+        spacing=None,
+        orientation=None,
+        **kwargs,
+    ):
+        # float32 here only keeps this wrapper from casting the images, which the losses see; layers follow the global policy.
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.shape = checks.image_shape(shape)
+        self.features = resolve_features(backbone, features, len(self.shape))
+        if not isinstance(int_steps, int) or int_steps < 0:
+            raise ValueError(f"int_steps must be the number of integration steps, 0 for none. Received: int_steps={int_steps}.")
+        self.backbone, self.int_steps, self.classes, self.intensity = backbone, int_steps, classes, intensity
+        if image_fit is not None:
+            parse_fit(image_fit)
+        self.image_fit, self.batch_norm, self.dropout = image_fit, batch_norm, dropout
+        self.spacing, self.orientation = checks.voxel_frame(spacing, orientation, len(self.shape))
+        self.policy = policy or keras.config.dtype_policy().name
+        with dtype_policy(self.policy):
+            self.network = registration_network(self.shape, backbone, self.features, int_steps, batch_norm, dropout)
+        self.similarity, self.regularizer, self.supervised, self.weight, self.supervised_weight = None, None, None, None, None
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in ("similarity", "regularizer", "supervised", "dice")}
+        self.built = True
+
+    def __call__(self, inputs, *args, **kwargs):
+        """Check the images, here because Keras buries errors raised in `call` in a dump of its arguments."""
+        self._check(inputs["moving"], inputs["fixed"])
+        return super().__call__(inputs, *args, **kwargs)
+
+    def call(self, inputs, training=None, with_velocity=False):
+        """{"moving", "fixed"} -> {"warped", "flow"}, and the "velocity" that the regulariser sees where asked for."""
+        outputs = self.network({"moving": inputs["moving"], "fixed": inputs["fixed"]}, training=training)
+        return outputs if with_velocity else {"warped": outputs["warped"], "flow": outputs["flow"]}
+
+    def _check(self, moving, fixed):
+        who = "A registration model"
+        checks.float_images(who, moving=moving, fixed=fixed)
+        checks.equal_shapes(who, moving=moving, fixed=fixed)
+        checks.image_rank(who, "moving", moving, len(self.shape))
+        if tuple(moving.shape[1:]) != (*self.shape, 1):
+            expected = f"(batch, {', '.join(map(str, self.shape))}, 1)"
+            raise ValueError(f"This registration model was made for images {expected}. Received: {tuple(moving.shape)}.")
+
+    def compile(
+        self, optimizer="adam", similarity="mse", *, regularizer=None, weight=1.0, supervised=None, supervised_weight=1.0, **kwargs
+    ):
+        """Set what `fit` minimises.
+
+        Args:
+            optimizer: a Keras optimiser.
+            similarity: a Keras loss on (fixed, warped), or "mse" or "mae".
+            regularizer: a Keras loss on (ignored, flow), or on the velocity with `int_steps > 0`. Default: none.
+            weight: of the regulariser, lambda in the paper.
+            supervised: a Keras loss on one-hot label maps, (fixed, warped), each (batch, *spatial, classes), which is added: with
+                `keras.losses.MeanSquaredError()` and LocalNCC this is the paper's NCC_sup. Labels are warped linearly, so that
+                they have a gradient. Needs `classes`, and labels in the training data.
+            supervised_weight: of that loss.
+            **kwargs: see keras.Model.compile; `jit_compile` is False by default.
+        """
+        for name, value in (("weight of the regulariser", weight), ("supervised_weight", supervised_weight)):
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a finite number, 0 or more. Received: {name.split()[0]}={value}.")
+        if supervised is not None and self.classes is None:
+            raise ValueError("supervised compares labels, and the model does not know their number: pass classes to registration_model.")
+        for name, loss in (("similarity", similarity), ("regularizer", regularizer), ("supervised", supervised)):
+            if isinstance(loss, str):
+                checks.known(name, loss, LOSSES)
+            elif loss is not None and not isinstance(loss, keras.losses.Loss):
+                raise ValueError(f"{name} must be a keras.losses.Loss, as in ds.losses, or one of {', '.join(LOSSES)}. Received: {loss!r}.")
+        if self.policy == "mixed_float16":  # Keras looks at the policy of this wrapper, which is float32
+            optimizer = keras.optimizers.get(optimizer)
+            if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        super().compile(optimizer=optimizer, **kwargs)
+        self.similarity = LOSSES[similarity]() if isinstance(similarity, str) else similarity
+        self.regularizer = LOSSES[regularizer]() if isinstance(regularizer, str) else regularizer
+        self.supervised = LOSSES[supervised]() if isinstance(supervised, str) else supervised
+        self.weight, self.supervised_weight = float(weight), float(supervised_weight)
+
+    def objective(self):  # a property would be saved by Keras as another part of the model
+        """The loss without its supervised term, an Objective; its similarity is None before `compile`."""
+        return Objective(self.similarity, self.regularizer, self.weight)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Similarity, weighted regulariser and weighted supervised term; `sample_weight` goes to the similarity."""
+        loss, similarity, regularizer = self.objective().terms(
+            x["moving"], x["fixed"], y_pred["flow"], warped=y_pred["warped"], field=y_pred.get("velocity"), sample_weight=sample_weight
+        )
+        self._track("similarity", similarity, x)
+        self._track("regularizer", regularizer, x)
+        if self.supervised is not None:
+            supervised = self._compare_labels(y, y_pred["flow"])
+            self._track("supervised", supervised, x)
+            loss += self.supervised_weight * supervised
+        return loss
+
+    def _track(self, name, term, x):
+        self._trackers[name].update_state(whole(term), sample_weight=batch_size(x))
+
+    def _compare_labels(self, y, flow):
+        if y is None:
+            raise ValueError("The supervised term needs labels in the training data. Received: images alone.")
+        labels = (checks.labels_in_graph("A registration model", y[name], self.classes) for name in ("fixed_labels", "moving_labels"))
+        fixed, moving = (tf.one_hot(part, self.classes) for part in labels)  # (batch, *spatial) -> (batch, *spatial, classes)
+        return self.supervised(fixed, warp(moving, flow))
+
+    def forward(self, x, training):
+        """The outputs of `call`, and the velocity."""
+        return self(x, training=training, with_velocity=True)
+
+    def measure(self, x, y, y_pred, sample_weight, training):
+        """In validation the Dice of labels, where there are any."""
+        if training or y is None:
+            return
+        moving, fixed = y["moving_labels"], y["fixed_labels"]
+        moving, fixed = (checks.labels_in_graph("A registration model", labels, self.classes) for labels in (moving, fixed))
+        warped = warp(moving[..., None], y_pred["flow"], interpolation="nearest")[..., 0]
+        self._trackers["dice"].update_state(batch_dice(fixed, warped, self.classes))
+
+    def results(self, data, training):
+        """The loss and its terms, and Dice in validation where there are labels: of all replicas, so far in this epoch."""
+        labelled = keras.utils.unpack_x_y_sample_weight(data)[1] is not None
+        terms = ["similarity", "regularizer", *(["supervised"] if self.supervised is not None else [])]
+        terms += ["dice"] if labelled and not training else []
+        return mean_results({"loss": self._loss_tracker, **{name: self._trackers[name] for name in terms}})
+
+    def predict_step(self, data):
+        """Predict, after the same check of the images."""
+        return self(self.unpack_data(data)[0], training=False)
+
+    def unpack_data(self, data):
+        """(x, y, sample_weight), after a check of the images."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if isinstance(sample_weight, dict):  # Keras copies the weights of arrays to each entry of y
+            sample_weight = next(iter(sample_weight.values()))
+        self._check(x["moving"], x["fixed"])
+        moving, fixed = checks.finite_in_graph("A registration model", moving=x["moving"], fixed=x["fixed"])
+        return {"moving": moving, "fixed": fixed}, y, sample_weight
+
+    def export(self, *args, **kwargs):
+        """As keras.Model.export, for any batch size; no part of the saved graph needs XLA. `ds.export` makes what TensorFlow Serving wants."""
+        inputs = {name: keras.InputSpec(dtype="float32", shape=(None, *self.shape, 1), name=name) for name in ("moving", "fixed")}
+        with without_xla():
+            return super().export(*args, **{"input_signature": [inputs], **kwargs})
+
+    @property
+    def metrics(self):
+        """Loss and its terms, and Dice: Keras resets them with every epoch."""
+        return [self._loss_tracker, *self._trackers.values()] if self.compiled else []
+
+    def get_config(self):
+        """The arguments of the constructor, with the precision that the layers were made in."""
+        names = ("name", "trainable", "shape", "backbone", "features", "int_steps", "classes", "intensity", "image_fit")
+        names += ("batch_norm", "dropout", "policy", "spacing", "orientation")
+        return {name: getattr(self, name) for name in names}
+
+    def get_compile_config(self):
+        """What `compile` received, with the extractor of a DeepSim inside."""
+        if not self.compiled:
+            return None
+        parts = {name: getattr(self, name) for name in ("optimizer", "similarity", "regularizer", "supervised")}
+        return {
+            **{name: keras.saving.serialize_keras_object(part) for name, part in parts.items()},
+            "weight": self.weight,
+            "supervised_weight": self.supervised_weight,
+            "jit_compile": self.jit_compile,
+            **({"accumulation": self.accumulation} if self.accumulation > 1 else {}),
+        }
+
+
+def registration_model(
+    shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, intensity=None, image_fit=None, batch_norm=True, dropout=True,
+    spacing=None, orientation=None,
+):  # fmt: skip
+    """A registration network on the U-Net that `segmentation_model` uses too.
+
+    Args:
+        shape: spatial shape of the images, 2-D or 3-D, any size (padded inside to what the network needs).
+        backbone: `"voxelmorph"` (`vxm.networks.VxmDense`) or `"paper"` (the authors' strided U-Net).
+        features: widths of the encoder's levels; the decoder has them reversed. Defaults as in `segmentation_model`.
+        int_steps: 0 for a displacement at full resolution; above, the number of integration steps of a stationary velocity
+            at half resolution, which gives a diffeomorphic flow (VoxelMorph's usual value is 7).
+        classes: number of classes with background, for the Dice in `evaluate`. Default: as many as the labels show.
+        intensity: the rule that brought the training images to [0, 1], such as `"fixed:0:256"` (`ImageSet.intensity`); kept with the
+            model, and applied by `ds.register` to image files.
+        image_fit: how the training images were brought to one size (`ImageSet.fit`), `"pad"` or `"resample"`; kept with the model, and
+            done and undone by `ds.register`. None: they had one size; other images are resampled, both alike.
+        batch_norm, dropout: of the paper's backbone.
+        spacing, orientation: size of the training images' voxels in mm, and where their axes point, as in "RAS" (`ImageSet.spacing` and
+            `.orientation`); kept with the model, so that files of another voxel size or orientation can be brought to its grid
+            (`ds.inference`). None: unknown.
+
+    Returns:
+        A `keras.Model`: {"moving", "fixed"}, each (batch, *shape, 1) -> {"warped": (batch, *shape, 1), "flow": (batch, *shape, ndim)};
+        `flow` is the displacement in voxels. Compile it with `compile(optimizer, similarity=..., regularizer=..., weight=...)`.
+    """
+    return RegistrationModel(
+        shape,
+        backbone=backbone,
+        features=features,
+        int_steps=int_steps,
+        classes=classes,
+        intensity=intensity,
+        image_fit=image_fit,
+        batch_norm=batch_norm,
+        dropout=dropout,
+        spacing=spacing,
+        orientation=orientation,
+    )
