@@ -1,12 +1,12 @@
 """Images per second and peak memory of each dataset, cold and cached.
 
-    python benchmarks/data.py --data ../shared/data         # every dataset whose folder is there; about 5 minutes on two cores
-    python benchmarks/data.py --data DIR --only stream      # an epoch over 4400 links to one brain
+    python benchmarks/data.py --data ../shared/data         # every dataset whose folder is there; about 5 minutes on
+    two cores python benchmarks/data.py --data DIR --only stream      # an epoch over 4400 links to one brain
 
-`--data` holds LPBA40, Platelet-EM or Drosophila-VNC-EM, PhC-C2DH-U373 and Task04_Hippocampus. Each line is measured in a
-process of its own, so that its peak memory is its own. "cold": from the files (whose bytes the operating system may hold);
-"memory" and "folder": the second time, from the cache; "pipeline": batches of pairs through tf.data as a training takes them,
-with augmentation where the line says so. Prints a Markdown table; benchmarks/README.md keeps it.
+`--data` holds LPBA40, Platelet-EM or Drosophila-VNC-EM, PhC-C2DH-U373 and Task04_Hippocampus. Each line is measured in
+a process of its own, so that its peak memory is its own. "cold": from the files (whose bytes the operating system may
+hold); "memory" and "folder": the second time, from the cache; "pipeline": batches of pairs through tf.data as a
+training takes them, with augmentation where the line says so. Prints a Markdown table; benchmarks/README.md keeps it.
 """
 
 import argparse
@@ -68,9 +68,15 @@ def measure(dataset, folder, mode):
 
 def pipeline(images, mode):
     """Pairs a second out of `registration_dataset`, batch 1."""
-    spatial = ds.augmentation.RandomAffine() if len(images.shape) == 2 else ds.augmentation.RandomAffine(rotation=5, scale=(1, 1), shear=0)
+    spatial = (
+        ds.augmentation.RandomAffine()
+        if len(images.shape) == 2
+        else ds.augmentation.RandomAffine(rotation=5, scale=(1, 1), shear=0)
+    )
     intensity = [ds.augmentation.RandomBiasField(), ds.augmentation.RandomGamma(), ds.augmentation.RandomNoise()]
-    augment = {"pipeline": None, "pipeline + spatial": spatial}.get(mode, ds.augmentation.Compose([spatial, *intensity]))
+    augment = {"pipeline": None, "pipeline + spatial": spatial}.get(
+        mode, ds.augmentation.Compose([spatial, *intensity])
+    )
     batches = iter(ds.data.registration_dataset(images, 1, training=True, augment=augment, first_epoch=0))
     warm, count = (3, 12) if len(images.shape) == 3 and min(images.shape) > 64 else (20, 200)
     for _ in range(warm):
@@ -98,7 +104,11 @@ def stream(folder):
             if number in (50, 500, 1000, 2000, 3000, VOLUMES - 1):
                 now = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**30
                 seconds = time.perf_counter() - started
-                print(f"after {number + 1:5d} volumes: {now:.2f} GiB now, {peak():.2f} GiB at most, {(number + 1) / seconds:.1f} / s", flush=True)
+                print(
+                    f"after {number + 1:5d} volumes: {now:.2f} GiB now, {peak():.2f} GiB at most,"
+                    f" {(number + 1) / seconds:.1f} / s",
+                    flush=True,
+                )
 
 
 def main():
@@ -123,7 +133,11 @@ def main():
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 result = [line[7:] for line in done.stdout.splitlines() if line.startswith("RESULT ")]
                 if result or "needs pairs" not in done.stderr:  # one slice a stack has no pairs
-                    print(f"| {folder.name} | {mode} | {result[0] if result else done.stderr.splitlines()[-1] + ' | | '} |", flush=True)
+                    print(
+                        f"| {folder.name} | {mode} | {result[0] if result else done.stderr.splitlines()[-1] + ' | | '}"
+                        " |",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
     python benchmarks/losses.py --sizes "256,256"
 
 Each group of lines is measured in a process of its own: once with oneDNN on, as this package sets it, once with
-TF_ENABLE_ONEDNN_OPTS=0, as TensorFlow is installed on CPUs without VNNI or AMX, and once for MONAI where it and PyTorch are
-installed (PYTHONPATH may name their folder). Lines of one group alternate, so that another program slows all of them. Prints a
+TF_ENABLE_ONEDNN_OPTS=0, as TensorFlow is installed on CPUs without VNNI or AMX, and once for MONAI where it and PyTorch
+are installed (PYTHONPATH may name their folder). Lines of one group alternate, so that another program slows all of
+them. Prints a
 Markdown table: medians of the calls after two to warm up. The numbers that decided what runs under XLA are kept in
 benchmarks/README.md.
 """
@@ -114,7 +115,16 @@ def main():
     print("| shape | process | loss | s | over LocalNCC of the process |\n|---|---|---|---|---|")
     for shape in sizes:
         for group, onednn in GROUPS.items():
-            command = [sys.executable, __file__, "--group", group, "--sizes", ",".join(map(str, shape)), "--repeats", str(arguments.repeats)]
+            command = [
+                sys.executable,
+                __file__,
+                "--group",
+                group,
+                "--sizes",
+                ",".join(map(str, shape)),
+                "--repeats",
+                str(arguments.repeats),
+            ]
             environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn}
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
             results = [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("RESULT ")]

@@ -1,4 +1,7 @@
-"""What `table.py` measures of this package, and of VoxelMorph 0.2's layers; `turns.py` starts it, one process for each measurement."""
+"""What `table.py` measures of this package, and of VoxelMorph 0.2's layers.
+
+`turns.py` starts it, one process for each measurement.
+"""
 
 import deepsim_tf as ds  # isort: skip  (before TensorFlow: it switches oneDNN on)
 import keras
@@ -31,12 +34,21 @@ def similarity(case, images):
 
 def network(case):
     """A registration model of the case."""
-    return ds.models.registration_model(case["shape"], backbone=case["backbone"], features=case["features"], int_steps=case["int_steps"])
+    return ds.models.registration_model(
+        case["shape"], backbone=case["backbone"], features=case["features"], int_steps=case["int_steps"]
+    )
 
 
 def facts(model, images, case, layers=()):
-    """Versions, number of trainable parameters, and for the peer: the weights in a file, and what they give for these images."""
-    found = {"versions": VERSIONS, "parameters": sum(int(np.prod(w.shape)) for w in model.trainable_weights), "check": None}
+    """Versions, number of trainable parameters, and for the peer.
+
+    The weights in a file, and what they give for these images.
+    """
+    found = {
+        "versions": VERSIONS,
+        "parameters": sum(int(np.prod(w.shape)) for w in model.trainable_weights),
+        "check": None,
+    }
     if "weights" in case:
         np.savez(case["weights"], *[w for layer in (*model.network.layers, *layers) for w in layer.get_weights()])
         loss = float(model.test_on_batch(images, return_dict=True)["loss"]) if model.compiled else None
@@ -62,7 +74,7 @@ def predict(case):
 
 
 def layer(case):
-    """The warp of images or the integration of a velocity, of this package or of VoxelMorph 0.2, with or without gradients."""
+    """The warp of images or the integration of a velocity, of this package or of VoxelMorph 0.2."""
     rng, ndim = np.random.default_rng(0), len(case["shape"])
     size = (case["batch"], *case["shape"])
     coarse = rng.uniform(-3, 3, (case["batch"], *(max(2, n // 8) for n in case["shape"]), ndim))

@@ -1,4 +1,6 @@
-"""The measured side of `turns.py`: a process that prepares one measurement, and then makes one call for each line it is sent.
+"""The measured side of `turns.py`.
+
+A process that prepares one measurement, and then makes one call for each line it is sent.
 
 Only the standard library, since the peers' virtual environment imports it too.
 """
@@ -10,7 +12,7 @@ import time
 
 
 def peak():
-    """The largest resident memory of this process so far in GiB (ru_maxrss), with interpreter, framework, weights and images."""
+    """The largest resident memory of this process so far in GiB (ru_maxrss), everything included."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
@@ -23,7 +25,8 @@ def serve(prepare):
     """Measure what the first argument, in JSON, describes.
 
     Args:
-        prepare: function from that dict to (facts, call): what to report before the first call, and the function to time.
+        prepare: function from that dict to (facts, call): what to report before the first call, and the function to
+            time.
     """
     imported = peak()
     facts, call = prepare(json.loads(sys.argv[1]))

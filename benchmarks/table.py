@@ -1,14 +1,14 @@
 """The table of `make bench`: this package against PyTorch, and against VoxelMorph of both kinds, as ratios in one run.
 
-    make bench                                                # PyTorch's environment is made first; about 15 minutes on two cores
-    python benchmarks/table.py --peer-python .venv/peers/bin/python
-    python benchmarks/table.py --only warp --only size        # without PyTorch
-    python benchmarks/table.py --quick                        # tiny shapes: tests the commands, its numbers mean nothing
+    make bench                                                # PyTorch's environment is made first; about 15 minutes on
+    two cores python benchmarks/table.py --peer-python .venv/peers/bin/python python benchmarks/table.py --only warp
+    --only size        # without PyTorch python benchmarks/table.py --quick                        # tiny shapes: tests
+    the commands, its numbers mean nothing
 
-Every measurement is a process of its own (`turns.py`). Processes of one comparison make their calls in turns, A-B-A-B; seconds are
-medians after two calls to warm up. Peak memory is the process's ru_maxrss, from which nothing is subtracted; a second figure leaves out
-what the imports hold. Before PyTorch's network is timed, it gets the package's weights and must give the same flow and loss. Prints a
-Markdown table; benchmarks/README.md keeps it.
+Every measurement is a process of its own (`turns.py`). Processes of one comparison make their calls in turns, A-B-A-B;
+seconds are medians after two calls to warm up. Peak memory is the process's ru_maxrss, from which nothing is
+subtracted; a second figure leaves out what the imports hold. Before PyTorch's network is timed, it gets the package's
+weights and must give the same flow and loss. Prints a Markdown table; benchmarks/README.md keeps it.
 """
 
 import argparse
@@ -23,7 +23,10 @@ from pathlib import Path
 import numpy as np
 from turns import Failed, in_turns
 
-GET_PEER = "not measured: PyTorch is not here. `make bench` gets it, or name a Python that has benchmarks/peers/requirements.txt: --peer-python"
+GET_PEER = (
+    "not measured: PyTorch is not here. `make bench` gets it, or name a Python that has"
+    " benchmarks/peers/requirements.txt: --peer-python"
+)
 PAPER = {"backbone": "paper", "features": (64, 128, 256), "int_steps": 0}
 VOXELMORPH = {"backbone": "voxelmorph", "features": (16, 32, 32, 32), "int_steps": 7}
 
@@ -37,7 +40,9 @@ class Table:
 
     def head(self):
         """Print the head of the table."""
-        print("| measured | this package | the other | figure | target | reached |\n|---|---|---|---|---|---|", flush=True)
+        print(
+            "| measured | this package | the other | figure | target | reached |\n|---|---|---|---|---|---|", flush=True
+        )
 
     def row(self, what, ours, other, figure, target, reached):
         """Print one row; `reached` may be None."""
@@ -47,15 +52,32 @@ class Table:
     def faster(self, what, ours, other, least):
         """A row of seconds: how many times faster the package is."""
         ratio = other.seconds / ours.seconds
-        self.row(what, f"{ours.seconds:.3f} s", f"{other.seconds:.3f} s", f"{ratio:.2f} x faster", f"at least {least} x", ratio >= least)
+        self.row(
+            what,
+            f"{ours.seconds:.3f} s",
+            f"{other.seconds:.3f} s",
+            f"{ratio:.2f} x faster",
+            f"at least {least} x",
+            ratio >= least,
+        )
 
     def slower(self, what, ours, other, most):
         """A row of seconds: what something costs over something cheaper, both of the package."""
         ratio = ours.seconds / other.seconds
-        self.row(what, f"{ours.seconds:.3f} s", f"{other.seconds:.3f} s", f"{ratio:.2f} x", f"at most {most} x", ratio <= most)
+        self.row(
+            what,
+            f"{ours.seconds:.3f} s",
+            f"{other.seconds:.3f} s",
+            f"{ratio:.2f} x",
+            f"at most {most} x",
+            ratio <= most,
+        )
 
     def memory(self, what, ours, other, most):
-        """A row of peak memory, and of what came after the imports: TensorFlow's libraries alone hold 0.65 GiB, PyTorch's 0.2."""
+        """A row of peak memory, and of what came after the imports.
+
+        TensorFlow's libraries alone hold 0.65 GiB, PyTorch's 0.2.
+        """
         ratio, grown = ours.peak / other.peak, (ours.peak - ours.imported) / (other.peak - other.imported)
         figure = f"{ratio:.2f} x ({grown:.2f} x without what the imports hold)"
         self.row(what, f"{ours.peak:.2f} GiB", f"{other.peak:.2f} GiB", figure, f"at most {most} x", ratio <= most)
@@ -65,14 +87,22 @@ class Table:
         return tuple(32 if n > 160 else 16 for n in full) if self.quick else full
 
     def measure(self, what, cases):
-        """`in_turns` of the cases, with the widths of --quick; None after a row that says why it failed or was left out."""
+        """`in_turns` of the cases, with the widths of --quick.
+
+        None after a row that says why it failed or was left out.
+        """
         if any("peer" in case for case in cases.values()) and not self.peer_python:
             self.row(what, "", "", GET_PEER, "", None)
             return None
         if self.quick:
-            cases = {name: {**case, **({"features": (4, 4, 8)} if "features" in case else {})} for name, case in cases.items()}
+            cases = {
+                name: {**case, **({"features": (4, 4, 8)} if "features" in case else {})}
+                for name, case in cases.items()
+            }
         try:
-            measured = in_turns(cases, repeats=self.repeats, peer_python=self.peer_python, warm_up=1 if self.quick else 2)
+            measured = in_turns(
+                cases, repeats=self.repeats, peer_python=self.peer_python, warm_up=1 if self.quick else 2
+            )
         except Failed as error:
             self.row(what, "", "", f"failed: {error}", "", False)
             return None
@@ -106,8 +136,13 @@ def pairwise(table, case, name, least, memory):
     case = {**case, **VOXELMORPH, "loss": "MSE", "weights": table.file("pairwise.npz")}
     shipped = {**case, "peer": "shipped"}
     del shipped["weights"]  # another network
-    found = table.measure(name, {"package": case, "equal": {**case, "peer": "equal", "like": "package"}, "shipped": shipped})
-    for peer, what in (("equal", "of the same layers and integration"), ("shipped", "as it is shipped (two convolutions at full size less)")):
+    found = table.measure(
+        name, {"package": case, "equal": {**case, "peer": "equal", "like": "package"}, "shipped": shipped}
+    )
+    for peer, what in (
+        ("equal", "of the same layers and integration"),
+        ("shipped", "as it is shipped (two convolutions at full size less)"),
+    ):
         if found:
             table.faster(f"{name}, against VoxelMorph PyTorch 0.3.4 {what}", found["package"], found[peer], least)
             if memory:
@@ -117,13 +152,17 @@ def pairwise(table, case, name, least, memory):
 def voxelmorph(table):
     """A training step in 3-D against VoxelMorph PyTorch."""
     shape = table.shape(96, 96, 96)
-    pairwise(table, {"task": "step", "shape": shape}, f"step, VoxelMorph 3-D {sized(shape)}, int_steps 7, MSE", 1.2, None)
+    pairwise(
+        table, {"task": "step", "shape": shape}, f"step, VoxelMorph 3-D {sized(shape)}, int_steps 7, MSE", 1.2, None
+    )
 
 
 def predict(table):
     """One registration against VoxelMorph PyTorch."""
     shape = table.shape(160, 192, 160)
-    pairwise(table, {"task": "predict", "shape": shape}, f"registration, VoxelMorph 3-D {sized(shape)}, int_steps 7", 1.5, 1)
+    pairwise(
+        table, {"task": "predict", "shape": shape}, f"registration, VoxelMorph 3-D {sized(shape)}, int_steps 7", 1.5, 1
+    )
 
 
 def losses(table):
@@ -142,19 +181,30 @@ def size(table):
     shapes = [(n,) * 3 for n in ((16, 24) if table.quick else (48, 64, 96, 128))]
     names = [sized(shape) for shape in shapes]
     what = f"step, VoxelMorph 3-D, int_steps 7, MSE, {', '.join(names)}"
-    found = table.measure(what, {name: {"task": "step", "shape": s, **VOXELMORPH, "loss": "MSE"} for name, s in zip(names, shapes)})
+    found = table.measure(
+        what, {name: {"task": "step", "shape": s, **VOXELMORPH, "loss": "MSE"} for name, s in zip(names, shapes)}
+    )
     if not found:
         return
     for quantity, unit, values in (
         ("microseconds a voxel", "", [1e6 * m.seconds for m in found.values()]),
         ("KiB of peak memory a voxel", "", [2**20 * m.peak for m in found.values()]),
-        ("KiB a voxel without what the imports hold", " (no target)", [2**20 * (m.peak - m.imported) for m in found.values()]),
+        (
+            "KiB a voxel without what the imports hold",
+            " (no target)",
+            [2**20 * (m.peak - m.imported) for m in found.values()],
+        ),
     ):
         each = [value / np.prod(shape) for value, shape in zip(values, shapes)]
         growth = 100 * (max(value / each[0] for value in each[1:]) - 1)
         reached = growth <= 15 if not unit else None
         table.row(
-            f"{what}: {quantity}", ", ".join(f"{v:.2f}" for v in each), "", f"{growth:+.0f} % over {names[0]}", f"at most +15 %{unit}", reached
+            f"{what}: {quantity}",
+            ", ".join(f"{v:.2f}" for v in each),
+            "",
+            f"{growth:+.0f} % over {names[0]}",
+            f"at most +15 %{unit}",
+            reached,
         )
 
 
@@ -164,7 +214,9 @@ def layers(table, task, full):
     for gradient in (False,) if table.quick else (False, True):
         what = f"{task} {sized(shape)}, batch 4, {'with gradients' if gradient else 'forward'}"
         case = {"task": task, "shape": shape, "batch": 4, "gradient": gradient}
-        sides = {side: {**case, "of": side, "output": table.file(f"{side}.npy")} for side in ("package", "VoxelMorph 0.2")}
+        sides = {
+            side: {**case, "of": side, "output": table.file(f"{side}.npy")} for side in ("package", "VoxelMorph 0.2")
+        }
         found = table.measure(what, sides)
         if found:
             table.faster(f"{what}, against VoxelMorph 0.2 (TensorFlow)", *(found[side] for side in sides), 2)
@@ -191,9 +243,18 @@ def machine():
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        model = next((line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")), model)
+        model = next(
+            (
+                line.split(":", 1)[1].strip()
+                for line in cpuinfo.read_text().splitlines()
+                if line.startswith("model name")
+            ),
+            model,
+        )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{len(os.sched_getaffinity(0))} cores of {model}, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f} at the start"
+    return (
+        f"{len(os.sched_getaffinity(0))} cores of {model}, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f} at the start"
+    )
 
 
 def main():
@@ -202,7 +263,11 @@ def main():
     parser.add_argument("--only", action="append", choices=COMPARISONS, help="one comparison; may be given again")
     parser.add_argument("--quick", action="store_true", help="tiny shapes, two calls")
     parser.add_argument("--repeats", type=int, help="calls that count (default 5)")
-    parser.add_argument("--peer-python", default=os.environ.get("PEER_PYTHON"), help="Python with PyTorch, VoxelMorph 0.3.4 (default: $PEER_PYTHON)")
+    parser.add_argument(
+        "--peer-python",
+        default=os.environ.get("PEER_PYTHON"),
+        help="Python with PyTorch, VoxelMorph 0.3.4 (default: $PEER_PYTHON)",
+    )
     arguments = parser.parse_args()
     peer, started, where = shutil.which(arguments.peer_python or ""), time.perf_counter(), machine()
     repeats = arguments.repeats or (2 if arguments.quick else 5)
@@ -212,7 +277,10 @@ def main():
         for name in arguments.only or COMPARISONS:
             COMPARISONS[name](table)
     when, minutes = datetime.date.today().isoformat(), (time.perf_counter() - started) / 60
-    print(f"\n{when}, {where}. {'; '.join(sorted(table.versions))}. Medians of {repeats} calls. {minutes:.0f} minutes in all.")
+    print(
+        f"\n{when}, {where}. {'; '.join(sorted(table.versions))}. Medians of {repeats} calls. {minutes:.0f} minutes in"
+        " all."
+    )
     if arguments.quick:
         print("--quick: the numbers mean nothing.")
 

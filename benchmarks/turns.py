@@ -20,7 +20,10 @@ class Failed(Exception):
 
 @dataclass
 class Measured:
-    """What one process reported: median seconds of a call, peak memory in GiB, that after its imports, and its facts."""
+    """What one process reported.
+
+    Median seconds of a call, peak memory in GiB, that after its imports, and its facts.
+    """
 
     seconds: float
     peak: float
@@ -32,8 +35,12 @@ class Worker:
     """One process of `package_side.py`, or of `peers/torch_side.py` under the peers' Python."""
 
     def __init__(self, case, *, peer_python=None):
-        # The package of this very tree; PyTorch's process must see nothing of it, since both environments have a "voxelmorph".
-        environment = {**os.environ, "PYTHONPATH": "" if peer_python else os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
+        # The package of this very tree; PyTorch's process must see nothing of it, since both environments have a
+        # "voxelmorph".
+        environment = {
+            **os.environ,
+            "PYTHONPATH": "" if peer_python else os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
+        }
         script = HERE / ("peers/torch_side.py" if peer_python else "package_side.py")
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
@@ -54,7 +61,11 @@ class Worker:
         self.process.wait()
         self.errors.seek(0)
         lines = self.errors.read().strip().splitlines()
-        raise Failed(lines[-1] if lines else f"ended with code {self.process.returncode} (negative: killed, as for want of memory)")
+        raise Failed(
+            lines[-1]
+            if lines
+            else f"ended with code {self.process.returncode} (negative: killed, as for want of memory)"
+        )
 
     def ask(self, line):
         """Send a line, and wait for the answer."""
@@ -80,8 +91,9 @@ def in_turns(cases, *, repeats, peer_python=None, warm_up=WARM_UP):
     """Measure processes in turns.
 
     Args:
-        cases: {name: dict that describes the measurement}; one with "peer" in it runs under `peer_python`. One with "like", a name,
-            starts later than the others, and is given what that one reported as "parameters" and "check".
+        cases: {name: dict that describes the measurement}; one with "peer" in it runs under `peer_python`. One with
+            "like", a name, starts later than the others, and is given what that one reported as "parameters" and
+            "check".
         repeats: calls of each that count, after `warm_up`.
 
     Returns:
@@ -102,10 +114,15 @@ def in_turns(cases, *, repeats, peer_python=None, warm_up=WARM_UP):
         for turn in range(warm_up + repeats):
             for name in cases:
                 seconds = (worker := workers[name]).ask("go")
-                time.sleep(0.02)  # threads that wait actively for more work go to sleep, and leave the cores to the next process
+                time.sleep(
+                    0.02
+                )  # threads that wait actively for more work go to sleep, and leave the cores to the next process
                 if turn >= warm_up:
                     worker.seconds.append(seconds)
-        return {name: Measured(statistics.median(workers[name].seconds), **workers[name].ask("end"), facts=facts[name]) for name in cases}
+        return {
+            name: Measured(statistics.median(workers[name].seconds), **workers[name].ask("end"), facts=facts[name])
+            for name in cases
+        }
     except Failed as error:
         raise Failed(f"{name}: {error}") from None
     finally:

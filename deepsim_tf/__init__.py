@@ -1,7 +1,7 @@
 """Semantic similarity for learned image registration, in Keras.
 
-The pipeline in order: `data` -> `augmentation` -> `models` (segmentation) -> `models.FeatureExtractor` -> `losses.DeepSim`
--> `models` (registration) -> `fit` -> `metrics` and `evaluate` -> `inference` on new files.
+The pipeline in order: `data` -> `augmentation` -> `models` (segmentation) -> `models.FeatureExtractor` ->
+`losses.DeepSim` -> `models` (registration) -> `fit` -> `metrics` and `evaluate` -> `inference` on new files.
 """
 
 from deepsim_tf import _compat  # noqa: F401, I001  (first: it repairs VoxelMorph before anything imports it)
@@ -10,5 +10,17 @@ from deepsim_tf.evaluation import evaluate
 from deepsim_tf.export import export
 from deepsim_tf.inference import register
 
-__all__ = ["augmentation", "data", "distribute", "evaluate", "export", "inference", "layers", "losses", "metrics", "models", "register"]
+__all__ = [
+    "augmentation",
+    "data",
+    "distribute",
+    "evaluate",
+    "export",
+    "inference",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "register",
+]
 __version__ = "0.1.0"

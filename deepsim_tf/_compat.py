@@ -1,4 +1,6 @@
-"""The only module that touches another package: VoxelMorph 0.2 on Keras 3, oneDNN on a CPU, and Keras on several machines.
+"""The only module that touches another package.
+
+VoxelMorph 0.2 on Keras 3, oneDNN on a CPU, and Keras on several machines.
 
 Imported before anything else of this package, and before TensorFlow where possible, because both
 the oneDNN switch and the three repairs must come first.
@@ -47,13 +49,21 @@ def _cpu_has_onednn_default():
 def check_versions():
     """Refuse what cannot work, in one sentence that says what to install or unset."""
     if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
-        raise ImportError("deepsim_tf needs Keras 3, but TF_USE_LEGACY_KERAS is set; unset TF_USE_LEGACY_KERAS and start again.")
+        raise ImportError(
+            "deepsim_tf needs Keras 3, but TF_USE_LEGACY_KERAS is set; unset TF_USE_LEGACY_KERAS and start again."
+        )
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
-        raise ImportError(f"deepsim_tf needs Keras on TensorFlow, but KERAS_BACKEND is {backend!r}; unset KERAS_BACKEND and start again.")
+        raise ImportError(
+            f"deepsim_tf needs Keras on TensorFlow, but KERAS_BACKEND is {backend!r}; unset KERAS_BACKEND and start"
+            " again."
+        )
     for name in ("VXM_BACKEND", "NEURITE_BACKEND"):
         if os.environ.get(name, "tensorflow") != "tensorflow":
-            raise ImportError(f"deepsim_tf needs the TensorFlow VoxelMorph, but {name} is {os.environ[name]!r}; unset {name} and start again.")
+            raise ImportError(
+                f"deepsim_tf needs the TensorFlow VoxelMorph, but {name} is {os.environ[name]!r}; unset {name} and"
+                " start again."
+            )
     for name in ("voxelmorph", "neurite"):
         try:
             found = metadata.version(name)
@@ -61,7 +71,10 @@ def check_versions():
             found = "missing"
         # 0.3 and later of both are PyTorch packages under the same name.
         if found != "0.2":
-            raise ImportError(f"deepsim_tf needs {name} 0.2 (the last TensorFlow release), but found: {found}; run: {INSTALL_VOXELMORPH}")
+            raise ImportError(
+                f"deepsim_tf needs {name} 0.2 (the last TensorFlow release), but found: {found}; run:"
+                f" {INSTALL_VOXELMORPH}"
+            )
 
 
 def repair_voxelmorph():
@@ -70,11 +83,15 @@ def repair_voxelmorph():
     import tensorflow as tf
 
     if not keras.__version__.startswith("3."):
-        raise ImportError(f"deepsim_tf needs Keras 3, but found Keras {keras.__version__}; run: pip install 'keras>=3.13,<3.16'")
+        raise ImportError(
+            f"deepsim_tf needs Keras 3, but found Keras {keras.__version__}; run: pip install 'keras>=3.13,<3.16'"
+        )
     if not hasattr(inspect, "getargspec"):  # removed in Python 3.11; neurite.tf.modelio reads constructors with it
         inspect.getargspec = lambda function: inspect.getfullargspec(function)[:4]
     for name in ("mean_absolute_error", "mean_squared_error"):  # neurite.tf.losses and .metrics import both from here
-        module = importlib.import_module("tensorflow.keras.losses")  # `tf.keras.losses` can be another object until this import
+        module = importlib.import_module(
+            "tensorflow.keras.losses"
+        )  # `tf.keras.losses` can be another object until this import
         if not hasattr(module, name):
             setattr(module, name, getattr(keras.losses, name))
     if not hasattr(keras.KerasTensor, "get_shape"):  # vxm.networks.Unet asks its tensors for it
@@ -84,9 +101,10 @@ def repair_voxelmorph():
 def repair_distribution(several_workers):
     """Make `fit` and `evaluate` of Keras work under MultiWorkerMirroredStrategy; called when a strategy is chosen.
 
-    Keras's TensorFlow trainer builds a model from the mean of the first batch over the replicas, which fails on several workers, and where
-    the batch does not divide evenly; and it averages scalar results over their axis 0, which fails on several workers. Repaired: build from
-    the batch of the first replica here, and average over the replicas alone. One device is never touched.
+    Keras's TensorFlow trainer builds a model from the mean of the first batch over the replicas, which fails on several
+    workers, and where the batch does not divide evenly; and it averages scalar results over their axis 0, which fails
+    on several workers. Repaired: build from the batch of the first replica here, and average over the replicas alone.
+    One device is never touched.
 
     Args:
         several_workers: whether there is no way without the repairs.
@@ -100,8 +118,10 @@ def repair_distribution(several_workers):
     if not keras.__version__.startswith(REPAIRED_KERAS):
         if several_workers:
             raise ImportError(
-                f"Training on several machines needs repairs of Keras that were tried with Keras {', '.join(REPAIRED_KERAS)}* alone, but found:"
-                f" {keras.__version__}; run: pip install 'keras>=3.15,<3.16', or train on one machine (--strategy mirrored)."
+                "Training on several machines needs repairs of Keras that were tried with Keras"
+                f" {', '.join(REPAIRED_KERAS)}* alone, but found:"
+                f" {keras.__version__}; run: pip install 'keras>=3.15,<3.16', or train on one machine (--strategy"
+                " mirrored)."
             )
         return
     trainer = importlib.import_module("keras.src.backend.tensorflow.trainer")
@@ -117,7 +137,11 @@ def repair_distribution(several_workers):
         return build(self, iterator, data_batch)
 
     def reduce_per_replica(values, strategy, reduction):
-        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or reduction not in ("auto", "mean", "sum"):
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or reduction not in (
+            "auto",
+            "mean",
+            "sum",
+        ):
             return reduce(values, strategy, reduction)
         operation = "SUM" if reduction == "sum" else "MEAN"
         return tf.nest.map_structure(lambda value: strategy.reduce(operation, value, axis=None), values)
@@ -126,8 +150,8 @@ def repair_distribution(several_workers):
     trainer.TensorFlowTrainer._maybe_symbolic_build, trainer.reduce_per_replica = symbolic_build, reduce_per_replica
 
 
-# TensorFlow 2.21 logs, as errors, that there is no GPU and that an optional graph rewrite was skipped, in the middle of progress
-# bars; what matters arrives as a Python exception.
+# TensorFlow 2.21 logs, as errors, that there is no GPU and that an optional graph rewrite was skipped, in the middle of
+# progress bars; what matters arrives as a Python exception.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 enable_onednn()
 check_versions()

@@ -1,4 +1,7 @@
-"""Every argument check of the package and its wording: ValueErrors that name the argument, what was expected and received."""
+"""Every argument check of the package and its wording.
+
+ValueErrors that name the argument, what was expected and received.
+"""
 
 import contextlib
 import os
@@ -20,18 +23,28 @@ def image_shape(shape):
     """The spatial shape of 2-D or 3-D images, as a tuple of ints."""
     shape = tuple(int(n) for n in shape) if isinstance(shape, (tuple, list)) else shape
     if not isinstance(shape, tuple) or len(shape) not in (2, 3) or min(shape) < 1:
-        raise ValueError(f"shape must be the spatial shape of 2-D or 3-D images, without channels, as in (128, 128). Received: shape={shape}.")
+        raise ValueError(
+            "shape must be the spatial shape of 2-D or 3-D images, without channels, as in (128, 128). Received:"
+            f" shape={shape}."
+        )
     return shape
 
 
 def voxel_frame(spacing, orientation, ndim):
-    """The voxel size in mm as a tuple of floats, and the axis codes of a volume as text, after a check; None stays None."""
+    """The voxel size in mm as a tuple of floats, and the axis codes of a volume as text, after a check.
+
+    None stays None.
+    """
     spacing = None if spacing is None else tuple(float(s) for s in spacing)
     if spacing is not None and (len(spacing) != ndim or not all(0 < s < float("inf") for s in spacing)):
         raise ValueError(f"spacing must be {ndim} voxel sizes in mm, above 0. Received: spacing={spacing}.")
     if orientation is not None:
         orientation = "".join(orientation)
-        if ndim != 3 or sorted({"L": "R", "P": "A", "I": "S"}.get(code, code) for code in orientation) != ["A", "R", "S"]:
+        if ndim != 3 or sorted({"L": "R", "P": "A", "I": "S"}.get(code, code) for code in orientation) != [
+            "A",
+            "R",
+            "S",
+        ]:
             expected = "where the three axes of a volume point, as in 'RAS'"
             raise ValueError(f"orientation must say {expected}. Received: {orientation!r} for {ndim}-D images.")
     return spacing, orientation
@@ -56,7 +69,11 @@ def image_rank(who, name, image, ndim=None):
     """Refuse a tensor that is not (batch, *spatial, channels) with two or three spatial axes, or `ndim` of them."""
     found = len(image.shape) - 2
     if found not in (2, 3) if ndim is None else found != ndim:
-        expected = "2-D or 3-D images, (batch, *spatial, channels)" if ndim is None else f"{ndim}-D images, (batch, *spatial, channels)"
+        expected = (
+            "2-D or 3-D images, (batch, *spatial, channels)"
+            if ndim is None
+            else f"{ndim}-D images, (batch, *spatial, channels)"
+        )
         raise ValueError(f"{who} expects {expected}. Received: {name}.shape={tuple(image.shape)}.")
 
 
@@ -65,7 +82,8 @@ def float_images(who, **images):
     for name, image in images.items():
         if not tf.as_dtype(image.dtype).is_floating:
             raise ValueError(
-                f"{who} expects float images, nominally in [0, 1]. Received: {name} of type {tf.as_dtype(image.dtype).name}."
+                f"{who} expects float images, nominally in [0, 1]. Received: {name} of type"
+                f" {tf.as_dtype(image.dtype).name}."
                 " Divide by the largest value of the format, for example 255, and pass float32."
             )
 
@@ -75,7 +93,9 @@ def finite_array(who, **arrays):
     for name, array in arrays.items():
         bad = int(np.size(array) - np.count_nonzero(np.isfinite(array)))
         if bad:
-            raise ValueError(f"{who} expects finite images. Received: {name} with {bad} values that are NaN or infinite.")
+            raise ValueError(
+                f"{who} expects finite images. Received: {name} with {bad} values that are NaN or infinite."
+            )
 
 
 def finite_in_graph(who, **images):
@@ -85,10 +105,15 @@ def finite_in_graph(who, **images):
 
 
 def labels_in_graph(who, labels, classes):
-    """The labels again, after a check on the device that all lie in 0 .. classes - 1 (None: any from 0 on); see `graph_errors`."""
+    """The labels again, after a check on the device that all lie in 0 ..
+
+    classes - 1 (None: any from 0 on); see `graph_errors`.
+    """
     if not tf.as_dtype(labels.dtype).is_integer:
         found = tf.as_dtype(labels.dtype).name
-        raise ValueError(f"{who} expects integer labels. Received: labels of type {found}. Convert them, as in astype('int32').")
+        raise ValueError(
+            f"{who} expects integer labels. Received: labels of type {found}. Convert them, as in astype('int32')."
+        )
     labels = tf.cast(labels, tf.int32)
     low, high = tf.reduce_min(labels), tf.reduce_max(labels)
     expected = "from 0 on" if classes is None else f"from 0 to {classes - 1} (classes={classes})"
@@ -100,7 +125,7 @@ def labels_in_graph(who, labels, classes):
 
 @contextlib.contextmanager
 def graph_errors():
-    """Turn the failure of a check inside a TensorFlow graph, or in reading a file for it, into the ValueError that it means."""
+    """Turn the failure of a check inside a TensorFlow graph, or of reading a file for it, into its ValueError."""
     try:
         yield
     except (tf.errors.InvalidArgumentError, tf.errors.UnknownError) as error:

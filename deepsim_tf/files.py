@@ -17,8 +17,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota, larger t
 def written_aside(path):
     """A temporary path beside `path` that takes its name when the block ends well, and vanishes otherwise.
 
-    What was written is on the disk before it takes the name: a power cut leaves the old file or the new one, never an empty one.
-    What a killed process leaves behind is a hidden folder, which `remove_leftovers` removes.
+    What was written is on the disk before it takes the name: a power cut leaves the old file or the new one, never an
+    empty one. What a killed process leaves behind is a hidden folder, which `remove_leftovers` removes.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written; the message names `path`, which stays as it was.
@@ -66,7 +66,9 @@ def commit():
     """The git commit of this package where it lies in a checkout, else None."""
     here = pathlib.Path(__file__).resolve().parent
     try:
-        result = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
+        result = subprocess.run(
+            ["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() if result.returncode == 0 and (here.parent / ".git").exists() else None
@@ -74,7 +76,10 @@ def commit():
 
 @contextlib.contextmanager
 def _named(path):
-    """Name the file that found no space: Python names none for a write, and HDF5's errors are long and without a number."""
+    """Name the file that found no space.
+
+    Python names none for a write, and HDF5's errors are long and without a number.
+    """
     try:
         yield
     except OSError as error:

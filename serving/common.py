@@ -22,8 +22,12 @@ def main(description, address, call, errors):
     parser.add_argument("fixed", help="image file of the same kind")
     parser.add_argument("--model", required=True, help="name of the served model")
     parser.add_argument("--address", default=address, help=f"of the server; default: {address}")
-    parser.add_argument("--out", default="registered.npz", help="file for the arrays warped and flow; default: registered.npz")
-    parser.add_argument("--similarity", action="store_true", help="print DeepSim before and after (models that were trained with it)")
+    parser.add_argument(
+        "--out", default="registered.npz", help="file for the arrays warped and flow; default: registered.npz"
+    )
+    parser.add_argument(
+        "--similarity", action="store_true", help="print DeepSim before and after (models that were trained with it)"
+    )
     arguments = parser.parse_args()
     moving, fixed = read(arguments.moving), read(arguments.fixed)
     try:
@@ -38,7 +42,10 @@ def main(description, address, call, errors):
 
 
 def read(path):
-    """A batch of one image, (1, *spatial, 1) float32, with its intensities as they are: the model has the rule that scales them."""
+    """A batch of one image, (1, *spatial, 1) float32, with its intensities as they are.
+
+    The model has the rule that scales them.
+    """
     if path.endswith(".npy"):
         image = np.load(path, allow_pickle=False)
     elif path.endswith((".nii", ".nii.gz", ".mgz")):

@@ -10,7 +10,10 @@ import tensorflow as tf
 from common import main
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]  # 4 MB by default, less than a volume
+UNLIMITED = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+]  # 4 MB by default, less than a volume
 
 
 def call(address, model, signature, inputs):

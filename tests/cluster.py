@@ -1,4 +1,7 @@
-"""What tests of several devices share: scripts in fresh processes, as devices and clusters are chosen before TensorFlow begins."""
+"""What tests of several devices share.
+
+Scripts in fresh processes, as devices and clusters are chosen before TensorFlow begins.
+"""
 
 import json
 import os
@@ -12,7 +15,8 @@ from places import ROOT
 TWO_CPUS = """
 import deepsim_tf as ds
 import tensorflow as tf
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+cpu, part = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(cpu, [part] * 2)
 """
 
 

@@ -1,4 +1,7 @@
-"""What the tests share: seeded textures and pairs, a tiny untrained extractor and tiny models, a fresh Python process."""
+"""What the tests share.
+
+Seeded textures and pairs, a tiny untrained extractor and tiny models, a fresh Python process.
+"""
 
 import os
 import subprocess
@@ -37,7 +40,9 @@ def texture():
     """`texture(shape, count, seed, smooth)`: smooth random images in [0, 1], (count, *shape, 1) float32."""
 
     def make(shape=SHAPE, count=1, seed=0, smooth=1.5):
-        images = ndimage.gaussian_filter(np.random.default_rng(seed).random((count, *shape)), (0, *[smooth] * len(shape)))
+        images = ndimage.gaussian_filter(
+            np.random.default_rng(seed).random((count, *shape)), (0, *[smooth] * len(shape))
+        )
         return ((images - images.min()) / np.ptp(images)).astype("float32")[..., None]
 
     return make
@@ -45,13 +50,19 @@ def texture():
 
 @pytest.fixture(scope="session")
 def pair(texture):
-    """`pair(shape)`: two pairs {"moving", "fixed"}, one voxel apart on every axis, and their labels (above the median)."""
+    """`pair(shape)`.
+
+    Two pairs {"moving", "fixed"}, one voxel apart on every axis, and their labels (above the median).
+    """
 
     def make(shape=SHAPE):
         whole = texture(tuple(n + 1 for n in shape), count=2)
         inner, outer = (slice(None), *[slice(1, None)] * len(shape)), (slice(None), *[slice(None, -1)] * len(shape))
         labels = (whole[..., 0] > np.median(whole)).astype("int32")
-        return {"moving": whole[outer], "fixed": whole[inner]}, {"moving_labels": labels[outer], "fixed_labels": labels[inner]}
+        return {"moving": whole[outer], "fixed": whole[inner]}, {
+            "moving_labels": labels[outer],
+            "fixed_labels": labels[inner],
+        }
 
     return make
 
@@ -71,7 +82,10 @@ def extractor(segmenter):
 
 @pytest.fixture
 def registration():
-    """`registration(similarity, ...)`: a tiny registration model, compiled with Diffusion, run eagerly (no graph to trace)."""
+    """`registration(similarity, ...)`.
+
+    A tiny registration model, compiled with Diffusion, run eagerly (no graph to trace).
+    """
 
     def make(similarity="mse", *, shape=SHAPE, weight=0.1, learning_rate=1e-3, eager=True, **arguments):
         model = ds.models.registration_model(shape, **{"features": (4, 8), **arguments})
@@ -84,12 +98,17 @@ def registration():
 
 @pytest.fixture(scope="session")
 def fresh_python():
-    """`fresh_python(code, NAME=value)`: run code in another process, in the environment of a new shell plus the given variables."""
+    """`fresh_python(code, NAME=value)`.
+
+    Run code in another process, in the environment of a new shell plus the given variables.
+    """
 
     def run(code, **variables):
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("TF_", "KERAS_"))}
         environment.update({"PYTHONPATH": str(ROOT), **variables})
-        return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
 
     return run
 

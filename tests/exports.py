@@ -22,15 +22,19 @@ def raw(shape, count=1, seed=0):
 def cells():
     """2-D, diffeomorphic, trained with DeepSim, on a grid of blocks of two voxels; quantile rule."""
     keras.utils.set_random_seed(2)
-    extractor = ds.models.FeatureExtractor.from_model(ds.models.segmentation_model((16, 20), 3, backbone="paper", features=(4, 8)))
-    model = ds.models.registration_model((16, 20), features=(4, 8), int_steps=7, intensity="quantile", image_fit="pad:2")
+    extractor = ds.models.FeatureExtractor.from_model(
+        ds.models.segmentation_model((16, 20), 3, backbone="paper", features=(4, 8))
+    )
+    model = ds.models.registration_model(
+        (16, 20), features=(4, 8), int_steps=7, intensity="quantile", image_fit="pad:2"
+    )
     model.compile("adam", ds.losses.DeepSim(extractor), regularizer=ds.losses.Diffusion())
     return stirred(model)
 
 
 @functools.cache
 def brains():
-    """3-D, displacement, trained with NCC (whose inner part runs under XLA), images of one size, which no power of two divides."""
+    """3-D, displacement, trained with NCC (whose inner part runs under XLA), images of one odd size."""
     keras.utils.set_random_seed(3)
     model = ds.models.registration_model((10, 9, 7), features=(4, 8), intensity="minmax")
     model.compile("adam", ds.losses.LocalNCC(), regularizer=ds.losses.Diffusion())
@@ -40,7 +44,9 @@ def brains():
 def stirred(model):
     """The model with random weights added: a new network's flow is almost zero, and would hide errors."""
     rng = np.random.default_rng(0)
-    model.network.set_weights([w + 0.15 * rng.standard_normal(w.shape).astype("float32") for w in model.network.get_weights()])
+    model.network.set_weights(
+        [w + 0.15 * rng.standard_normal(w.shape).astype("float32") for w in model.network.get_weights()]
+    )
     return model
 
 

@@ -57,15 +57,24 @@ def test_losses_refuse_images_of_unequal_shape(name, other, extractor):
 @pytest.mark.parametrize("shape", [(2, 16, 1), (2, 4, 4, 4, 4, 1)], ids=["1-D", "4-D"])
 @pytest.mark.parametrize("name", ["DeepSim", "LocalNCC"])
 def test_losses_refuse_images_of_one_or_four_dimensions(name, shape, extractor):
-    loss, images = ds.losses.DeepSim(extractor) if name == "DeepSim" else ds.losses.LocalNCC(), np.zeros(shape, "float32")
-    with pytest.raises(ValueError, match=rf"{name}.* expects .*2-D.* images.*Received: y_pred.shape=\({', '.join(map(str, shape))}\)"):
+    loss, images = (
+        ds.losses.DeepSim(extractor) if name == "DeepSim" else ds.losses.LocalNCC(),
+        np.zeros(shape, "float32"),
+    )
+    with pytest.raises(
+        ValueError, match=rf"{name}.* expects .*2-D.* images.*Received: y_pred.shape=\({', '.join(map(str, shape))}\)"
+    ):
         loss(images, images)
 
 
 @pytest.mark.parametrize("shape", [(16,), (8, 8, 8, 8), 16, (16, 0)])
-@pytest.mark.parametrize("make", [lambda shape: ds.models.registration_model(shape), lambda shape: ds.models.segmentation_model(shape, 2)])
+@pytest.mark.parametrize(
+    "make", [lambda shape: ds.models.registration_model(shape), lambda shape: ds.models.segmentation_model(shape, 2)]
+)
 def test_models_refuse_other_shapes_than_2d_and_3d(make, shape):
-    with pytest.raises(ValueError, match=r"shape must be the spatial shape of 2-D or 3-D images, without channels.*Received: shape="):
+    with pytest.raises(
+        ValueError, match=r"shape must be the spatial shape of 2-D or 3-D images, without channels.*Received: shape="
+    ):
         make(shape)
 
 
@@ -74,12 +83,16 @@ def test_fit_refuses_images_of_unequal_size(model):
     message = r"model (was made for images \(batch, 16, 16, 1\)|compares images of equal shape)\. Received: .*, 16, 1\)"
     with pytest.raises(ValueError, match=message):
         model.fit(pair(moving=IMAGES[:, :8]), verbose=0)
-    with pytest.raises(ValueError, match=r"equal shape. Received: moving.shape=\(2, 16, 16, 1\), fixed.shape=\(2, 8, 16, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"equal shape. Received: moving.shape=\(2, 16, 16, 1\), fixed.shape=\(2, 8, 16, 1\)"
+    ):
         model(pair(fixed=IMAGES[:, :8]))
 
 
 def test_a_model_refuses_images_of_unequal_batch(model):
-    with pytest.raises(ValueError, match=r"equal shape. Received: moving.shape=\(1, 16, 16, 1\), fixed.shape=\(2, 16, 16, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"equal shape. Received: moving.shape=\(1, 16, 16, 1\), fixed.shape=\(2, 16, 16, 1\)"
+    ):
         model(pair(moving=IMAGES[:1]))
 
 
@@ -104,10 +117,14 @@ def test_a_fit_with_corrected_images_works_after_a_refused_one():
 
 
 def test_register_refuses_images_of_unequal_shape_or_wrong_dimensions(model):
-    with pytest.raises(ValueError, match=r"register .*equal shape. Received: moving.shape=\(16, 16, 1\), fixed.shape=\(8, 16, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"register .*equal shape. Received: moving.shape=\(16, 16, 1\), fixed.shape=\(8, 16, 1\)"
+    ):
         ds.register(model, IMAGES[0], IMAGES[0, :8])
     for shape in ((16,), (2, 16, 16, 1), (16, 16, 3)):
-        with pytest.raises(ValueError, match=r"register expects 2-D images, \(\*spatial\) or \(\*spatial, 1\). Received: moving.shape="):
+        with pytest.raises(
+            ValueError, match=r"register expects 2-D images, \(\*spatial\) or \(\*spatial, 1\). Received: moving.shape="
+        ):
             ds.register(model, np.zeros(shape, "float32"), IMAGES[0])
 
 
@@ -130,7 +147,9 @@ def test_segmentation_fit_refuses_nan_integers_and_labels_beyond_the_classes(seg
         segmentation.fit(IMAGES, with_one(2, LABELS), verbose=0)
     with pytest.raises(ValueError, match=r"expects labels from 0 to 1 \(classes=2\). Received: labels from -1 to 1\.$"):
         segmentation.fit(IMAGES, with_one(-1, LABELS), verbose=0)
-    with pytest.raises(ValueError, match="expects float images, nominally in .* Received: images of type uint8. Divide by"):
+    with pytest.raises(
+        ValueError, match="expects float images, nominally in .* Received: images of type uint8. Divide by"
+    ):
         segmentation.fit((IMAGES * 255).astype("uint8"), LABELS, verbose=0)
 
 
@@ -142,7 +161,10 @@ def test_registration_evaluate_refuses_labels_beyond_the_classes(model):
 @pytest.mark.parametrize("kind", ["uint8", "int32"])
 def test_integer_images_are_refused_with_what_to_do(model, kind):
     integers = (IMAGES * 255).astype(kind)
-    message = rf"expects float images, nominally in \[0, 1\]. Received: moving of type {kind}. Divide by the largest value of the format"
+    message = (
+        rf"expects float images, nominally in \[0, 1\]. Received: moving of type {kind}. Divide by the largest"
+        r" value of the format"
+    )
     with pytest.raises(ValueError, match=message):
         model.fit(pair(moving=integers), verbose=0)
     with pytest.raises(ValueError, match=message):
@@ -154,9 +176,13 @@ def test_integer_images_are_refused_with_what_to_do(model, kind):
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
 def test_register_and_an_atlas_refuse_nan_and_infinity(model, extractor, value):
     bad = with_one(value)[1]
-    with pytest.raises(ValueError, match="register expects finite images. Received: fixed with 1 values that are NaN or infinite"):
+    with pytest.raises(
+        ValueError, match="register expects finite images. Received: fixed with 1 values that are NaN or infinite"
+    ):
         ds.register(model, IMAGES[0], bad)
-    with pytest.raises(ValueError, match="DeepSim expects finite images. Received: fixed with 1 values that are NaN or infinite"):
+    with pytest.raises(
+        ValueError, match="DeepSim expects finite images. Received: fixed with 1 values that are NaN or infinite"
+    ):
         ds.losses.DeepSim(extractor, fixed=bad)
 
 

@@ -14,13 +14,25 @@ SHAPE = (16, 16)
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ds.models.registration_model(SHAPE, backbone="vgg"), "Unknown backbone 'vgg'. Available: voxelmorph, paper"),
+        (
+            lambda: ds.models.registration_model(SHAPE, backbone="vgg"),
+            "Unknown backbone 'vgg'. Available: voxelmorph, paper",
+        ),
         (lambda: ds.data.synthetic("cells", "dev"), "Unknown split 'dev'. Available: train, val, test"),
-        (lambda: recipes.segmentation("oasis", "cpu"), "Unknown dataset 'oasis'. Available: phc-u373, platelet-em, brain-mri, hippocampus, csv"),
+        (
+            lambda: recipes.segmentation("oasis", "cpu"),
+            "Unknown dataset 'oasis'. Available: phc-u373, platelet-em, brain-mri, hippocampus, csv",
+        ),
         (lambda: recipes.segmentation("synthetic-cells", "gpu"), "Unknown preset 'gpu'. Available: cpu"),
         (lambda: recipes.segmentation("phc-u373", "tpu"), "Unknown preset 'tpu'. Available: gpu, paper, cpu"),
-        (lambda: recipes.registration("synthetic-cells", "cpu", "ssim"), "Unknown loss 'ssim'. Available: mse, ncc, ncc-sup, nmi"),
-        (lambda: recipes.segmentation("synthetic-cells", "cpu", backbone="vgg"), "Unknown backbone 'vgg'. Available: voxelmorph, paper"),
+        (
+            lambda: recipes.registration("synthetic-cells", "cpu", "ssim"),
+            "Unknown loss 'ssim'. Available: mse, ncc, ncc-sup, nmi",
+        ),
+        (
+            lambda: recipes.segmentation("synthetic-cells", "cpu", backbone="vgg"),
+            "Unknown backbone 'vgg'. Available: voxelmorph, paper",
+        ),
     ],
 )
 def test_unknown_names_come_with_the_known_ones(make, message):
@@ -55,7 +67,9 @@ def test_numbers_of_a_recipe_are_checked(name, value, message):
 def test_deepsim_needs_an_extractor_and_the_other_losses_none(tmp_path):
     with pytest.raises(ValueError, match=r"loss 'deepsim' needs an extractor: the run folder of train-segmentation"):
         recipes.registration("synthetic-cells", "cpu", "deepsim")
-    with pytest.raises(ValueError, match=r"No extractor at .*nowhere. Expected the run folder of train-segmentation, or a .keras file"):
+    with pytest.raises(
+        ValueError, match=r"No extractor at .*nowhere. Expected the run folder of train-segmentation, or a .keras file"
+    ):
         recipes.registration("synthetic-cells", "cpu", "deepsim", extractor=tmp_path / "nowhere")
     with pytest.raises(ValueError, match="loss 'mse' uses no extractor"):
         recipes.registration("synthetic-cells", "cpu", "mse", extractor=tmp_path)
@@ -77,7 +91,9 @@ def test_an_extractor_file_that_is_no_keras_model_is_named(model_file, tmp_path,
     else:
         whole = model_file.read_bytes()
         path.write_bytes({"text": b"weights", "empty": b"", "half": whole[: len(whole) // 2]}[kind])
-    with pytest.raises(ValueError, match=r"broken\.keras cannot be read as a Keras model \(.*\)\. Expected a \.keras file"):
+    with pytest.raises(
+        ValueError, match=r"broken\.keras cannot be read as a Keras model \(.*\)\. Expected a \.keras file"
+    ):
         ds.models.FeatureExtractor.from_model(path)
 
 
@@ -87,7 +103,9 @@ def test_a_run_folder_whose_model_is_missing_is_no_extractor(tmp_path):
 
 
 def test_an_extractor_of_other_channels_or_dimensions_is_refused(extractor, tmp_path):
-    with pytest.raises(ValueError, match=r"trained on images of 1 channel\(s\). Received: images.shape=\(2, 16, 16, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"trained on images of 1 channel\(s\). Received: images.shape=\(2, 16, 16, 3\)"
+    ):
         ds.losses.DeepSim(extractor)(*[np.zeros((2, *SHAPE, 3), "float32")] * 2)
     with pytest.raises(ValueError, match=r"expects 2-D images.* Received: y_pred.shape=\(1, 8, 8, 8, 1\)"):
         ds.losses.DeepSim(extractor)(*[np.zeros((1, 8, 8, 8, 1), "float32")] * 2)

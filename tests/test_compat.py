@@ -14,7 +14,8 @@ from deepsim_tf import _compat
 
 def test_the_import_switches_onednn_on_and_repairs_voxelmorph(fresh_python):
     process = fresh_python(
-        "import deepsim_tf, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS']); import voxelmorph; print(voxelmorph.networks.VxmDense)"
+        "import deepsim_tf, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS']); import voxelmorph;"
+        " print(voxelmorph.networks.VxmDense)"
     )
     assert process.returncode == 0, process.stderr
     assert process.stdout.split()[0] == "1" and "VxmDense" in process.stdout
@@ -23,7 +24,11 @@ def test_the_import_switches_onednn_on_and_repairs_voxelmorph(fresh_python):
 def test_legacy_keras_is_refused_with_what_to_unset(fresh_python):
     process = fresh_python("import deepsim_tf", TF_USE_LEGACY_KERAS="1")
     assert process.returncode == 1
-    assert process.stderr.strip().splitlines()[-1].startswith("ImportError: deepsim_tf needs Keras 3, but TF_USE_LEGACY_KERAS is set; unset")
+    assert (
+        process.stderr.strip()
+        .splitlines()[-1]
+        .startswith("ImportError: deepsim_tf needs Keras 3, but TF_USE_LEGACY_KERAS is set; unset")
+    )
 
 
 @pytest.fixture
@@ -44,7 +49,9 @@ def test_onednn_is_switched_on_unless_the_user_has_chosen(slow_cpu, monkeypatch,
 
 def test_tensorflow_imported_first_is_too_late_and_says_so(slow_cpu):
     assert "tensorflow" in sys.modules
-    with pytest.warns(UserWarning, match="TensorFlow was imported before deepsim_tf, too late .* Import deepsim_tf first") as caught:
+    with pytest.warns(
+        UserWarning, match="TensorFlow was imported before deepsim_tf, too late .* Import deepsim_tf first"
+    ) as caught:
         _compat.enable_onednn()
     assert len(caught) == 1 and "TF_ENABLE_ONEDNN_OPTS" not in os.environ
 
@@ -69,7 +76,9 @@ def test_a_cpu_where_onednn_is_on_anyway_is_no_reason_to_warn(slow_cpu, monkeypa
 def test_another_version_is_refused_with_what_to_install(package, monkeypatch):
     real = metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: "0.3.1" if name == package else real(name))
-    with pytest.raises(ImportError, match=rf"needs {package} 0.2 .* found: 0.3.1; run: pip install voxelmorph==0.2 neurite==0.2$"):
+    with pytest.raises(
+        ImportError, match=rf"needs {package} 0.2 .* found: 0.3.1; run: pip install voxelmorph==0.2 neurite==0.2$"
+    ):
         _compat.check_versions()
 
 
@@ -78,11 +87,15 @@ def test_a_missing_package_is_refused_with_what_to_install(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", missing)
-    with pytest.raises(ImportError, match="needs voxelmorph 0.2 .* found: missing; run: pip install voxelmorph==0.2 neurite==0.2"):
+    with pytest.raises(
+        ImportError, match="needs voxelmorph 0.2 .* found: missing; run: pip install voxelmorph==0.2 neurite==0.2"
+    ):
         _compat.check_versions()
 
 
-@pytest.mark.parametrize("variable, value", [("KERAS_BACKEND", "torch"), ("VXM_BACKEND", "pytorch"), ("NEURITE_BACKEND", "pytorch")])
+@pytest.mark.parametrize(
+    "variable, value", [("KERAS_BACKEND", "torch"), ("VXM_BACKEND", "pytorch"), ("NEURITE_BACKEND", "pytorch")]
+)
 def test_another_backend_is_refused_with_what_to_unset(variable, value, monkeypatch):
     monkeypatch.setenv(variable, value)
     with pytest.raises(ImportError, match=f"{variable} is '{value}'; unset {variable} and start again"):
@@ -104,14 +117,21 @@ def trainer(monkeypatch):
     from keras.src.backend.tensorflow import trainer
 
     monkeypatch.setattr(trainer, "reduce_per_replica", lambda values, strategy, reduction: (values, reduction))
-    monkeypatch.setattr(trainer.TensorFlowTrainer, "_maybe_symbolic_build", lambda self, iterator=None, data_batch=None: (iterator, data_batch))
+    monkeypatch.setattr(
+        trainer.TensorFlowTrainer,
+        "_maybe_symbolic_build",
+        lambda self, iterator=None, data_batch=None: (iterator, data_batch),
+    )
     return trainer
 
 
 def test_keras_on_several_machines_is_repaired_only_in_a_version_that_was_tried(trainer, monkeypatch):
     before = trainer.reduce_per_replica
     monkeypatch.setattr(keras, "__version__", "3.16.0")
-    with pytest.raises(ImportError, match=r"tried with Keras 3.15.\* alone, but found: 3.16.0; run: pip install 'keras>=3.15,<3.16', or"):
+    with pytest.raises(
+        ImportError,
+        match=r"tried with Keras 3.15.\* alone, but found: 3.16.0; run: pip install 'keras>=3.15,<3.16', or",
+    ):
         _compat.repair_distribution(several_workers=True)
     _compat.repair_distribution(several_workers=False)  # several devices of one machine work without
     assert trainer.reduce_per_replica is before

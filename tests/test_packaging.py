@@ -19,7 +19,18 @@ def wheel(tmp_path_factory):
             copy = source / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(out), str(source)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(out),
+        str(source),
+    ]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
     return next(out.glob("deepsim_tf-*.whl"))
@@ -43,5 +54,7 @@ def test_the_wheel_declares_the_command_and_the_pins(wheel):
 def test_the_installed_command_runs(wheel, tmp_path, fresh_python):
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path), str(wheel)]
     subprocess.run(command, capture_output=True, timeout=300, check=True)
-    result = fresh_python("import sys; from deepsim_tf.cli import main; sys.exit(main(['--version']))", PYTHONPATH=str(tmp_path))
+    result = fresh_python(
+        "import sys; from deepsim_tf.cli import main; sys.exit(main(['--version']))", PYTHONPATH=str(tmp_path)
+    )
     assert result.returncode == 0 and "deepsim" in result.stdout

@@ -1,6 +1,5 @@
 """Small image files for the tests of the data stage, and the real data's folder."""
 
-
 import nibabel
 import numpy as np
 from PIL import Image

@@ -3,8 +3,8 @@
     python train/export.py runs/phc-u373/deepsim served/u373
 
 Time: some seconds.
-Writes: the next free version of the folder, as in served/u373/1, with the model's intensity rule and grid inside (docs/serving.md).
-The command `deepsim export` does the same.
+Writes: the next free version of the folder, as in served/u373/1, with the model's intensity rule and grid inside
+(docs/serving.md). The command `deepsim export` does the same.
 """
 
 import argparse

@@ -1,12 +1,15 @@
-"""Reproduce one table of the paper: extractors, all losses with a sweep of lambda, evaluation, statistics, figures, report.
+"""Reproduce one table of the paper.
+
+Extractors, all losses with a sweep of lambda, evaluation, statistics, figures, report.
 
     python train/reproduce.py phc-u373 --data DIR --out runs/u373
 
 Data: as for train/segment.py.
-Time: preset cpu, with all losses and three to five weights each, about a night on two cores; `--losses mse,ncc,deepsim --factors 1` an hour.
-Writes: segmentation/, autoencoder/ and LOSS/lambda_*/ (run folders), and the comparison: summary.csv, pairs.csv, statistics.csv,
-sweep.csv, extractors.csv, noise.csv, figures/ and report.html. The same command continues where it was killed.
-The command `deepsim reproduce` does the same with more options.
+Time: preset cpu, with all losses and three to five weights each, about a night on two cores; `--losses mse,ncc,deepsim
+--factors 1` an hour.
+Writes: segmentation/, autoencoder/ and LOSS/lambda_*/ (run folders), and the comparison: summary.csv, pairs.csv,
+statistics.csv, sweep.csv, extractors.csv, noise.csv, figures/ and report.html. The same command continues where it was
+killed. The command `deepsim reproduce` does the same with more options.
 """
 
 import argparse
@@ -24,5 +27,10 @@ parser.add_argument("--out", required=True, help="folder of the runs and of the 
 arguments = parser.parse_args()
 
 factors = [float(factor) for factor in arguments.factors.split(",")]
-changes = {"data": arguments.data, "epochs": arguments.epochs, "losses": arguments.losses.split(","), "factors": factors}
+changes = {
+    "data": arguments.data,
+    "epochs": arguments.epochs,
+    "losses": arguments.losses.split(","),
+    "factors": factors,
+}
 studies.reproduce(arguments.dataset, arguments.preset, out=arguments.out, **changes)

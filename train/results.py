@@ -1,9 +1,12 @@
-"""Put several reproductions side by side: a Markdown table of each beside the paper's, and figure 3 with a panel a dataset.
+"""Put several reproductions side by side.
+
+A Markdown table of each beside the paper's, and figure 3 with a panel a dataset.
 
     python train/results.py runs/u373 runs/hippocampus --names PhC-U373,Hippocampus --out docs/results
 
 Reads: the folders of train/reproduce.py (summary.csv, pairs.csv, sweep.csv, extractors.csv, noise.csv).
-Writes: tables.md, figure3.png and figure3.pdf; and for each dataset its convergence curves, smoothness and noise figures, drawn anew.
+Writes: tables.md, figure3.png and figure3.pdf; and for each dataset its convergence curves, smoothness and noise
+figures, drawn anew.
 """
 
 import argparse
@@ -32,7 +35,8 @@ def table_of(folder):
     published = dict(zip(METHODS, PUBLISHED.get(recipe.dataset, [float("nan")] * len(METHODS)), strict=True))
     unit, scale = ("µm", 1000) if summary["hd95"].max() < 1 else ("mm", 1)  # microscopy
     lines = [
-        f"| method | lambda | Dice (95 % interval) | Dice at equal smoothness | folds % | SD log det J | HD95 {unit} | the paper's Dice |",
+        f"| method | lambda | Dice (95 % interval) | Dice at equal smoothness | folds % | SD log det J | HD95 {unit} |"
+        " the paper's Dice |",
         "|---|---|---|---|---|---|---|---|",
     ]
     best = summary.drop(index="identity")["dice"].max()
@@ -51,10 +55,15 @@ def table_of(folder):
         lines.append(f"| {' | '.join(cells)} |")
     extractors = pandas.read_csv(folder / "extractors.csv").to_dict("records")
     quality = [
-        f"{row['extractor']}, validation " + (f"Dice {row['val_dice']:.3f}" if pandas.notna(row["val_dice"]) else f"loss {row['val_loss']:.2g}")
+        f"{row['extractor']}, validation "
+        + (f"Dice {row['val_dice']:.3f}" if pandas.notna(row["val_dice"]) else f"loss {row['val_loss']:.2g}")
         for row in extractors
     ]
-    lines += ["", f"{recipe.epochs * recipe.steps_per_epoch // recipe.accumulation} updates with each loss and weight, {len(sweep)} runs."]
+    lines += [
+        "",
+        f"{recipe.epochs * recipe.steps_per_epoch // recipe.accumulation} updates with each loss and weight,"
+        f" {len(sweep)} runs.",
+    ]
     lines[-1] += f" Extractors ({extractors[0]['updates']} updates): {'; '.join(quality)}." if extractors else ""
     return "\n".join(lines)
 
@@ -76,7 +85,10 @@ def main():
         pairs.append(pandas.read_csv(folder / "pairs.csv").assign(dataset=name))
         stem = arguments.out / name.lower().replace(" ", "_")
         chosen = pandas.read_csv(folder / "sweep.csv").query("chosen")
-        histories = {method: pandas.read_csv(pathlib.Path(run) / "history.csv") for method, run in zip(chosen["method"], chosen["run"], strict=True)}
+        histories = {
+            method: pandas.read_csv(pathlib.Path(run) / "history.csv")
+            for method, run in zip(chosen["method"], chosen["run"], strict=True)
+        }
         figures.convergence(histories, f"{stem}_convergence")
         figures.smoothness(pandas.read_csv(folder / "sweep.csv"), f"{stem}_smoothness")
         if (folder / "noise.csv").exists():

@@ -1,4 +1,7 @@
-"""VoxelMorph PyTorch 0.3.4's network, twice: brought to the layers of VoxelMorph 0.2's VxmDense, and as it is shipped."""
+"""VoxelMorph PyTorch 0.3.4's network, twice.
+
+Brought to the layers of VoxelMorph 0.2's VxmDense, and as it is shipped.
+"""
 
 import neurite as ne
 import voxelmorph as vxm
@@ -6,21 +9,29 @@ from torch import nn
 
 
 class EqualNetwork(nn.Module):
-    """(moving, fixed) -> (warped, flow, velocity), made of VoxelMorph's modules, with the layers of `VxmDense` and its integration.
+    """(moving, fixed) -> (warped, flow, velocity), of VoxelMorph's modules, layers and integration as in `VxmDense`.
 
-    `VxmPairwise` ends in Conv 1 and a Conv 3 of as many channels as axes; VxmDense has one more Conv 3 of the first width, and a
-    Conv 3 to the flow. Those two are exchanged here. Like VxmDense, and unlike `VxmPairwise.forward`, it integrates at half
-    the resolution.
+    `VxmPairwise` ends in Conv 1 and a Conv 3 of as many channels as axes; VxmDense has one more Conv 3 of the first
+    width, and a Conv 3 to the flow. Those two are exchanged here. Like VxmDense, and unlike `VxmPairwise.forward`, it
+    integrates at half the resolution.
     """
 
     def __init__(self, ndim, features, int_steps):
         super().__init__()
         widths = [list(features), list(reversed(features))]
         self.network = vxm.nn.models.VxmPairwise(
-            ndim, 1, 1, nb_features=widths, activations=nn.LeakyReLU(0.2), integration_steps=int_steps, unet_kwargs={"upsample_mode": "nearest"}
+            ndim,
+            1,
+            1,
+            nb_features=widths,
+            activations=nn.LeakyReLU(0.2),
+            integration_steps=int_steps,
+            unet_kwargs={"upsample_mode": "nearest"},
         )
         width = features[0]
-        self.network.model.out_layer = ne.nn.modules.ConvBlock(ndim, width, width, activation=nn.LeakyReLU(0.2), order="ca")
+        self.network.model.out_layer = ne.nn.modules.ConvBlock(
+            ndim, width, width, activation=nn.LeakyReLU(0.2), order="ca"
+        )
         del self.network.flow_layer  # and register it anew, so that modules are listed in the order in which they run
         self.network.flow_layer = ne.nn.modules.ConvBlock(ndim, width, ndim)
         self.shrink, self.enlarge = (vxm.nn.modules.ResizeDisplacementField(factor) for factor in (0.5, 2))

@@ -1,4 +1,6 @@
-"""The authors' network and the losses, written plainly in PyTorch from the formulas: what a PyTorch user would train instead.
+"""The authors' network and the losses, written plainly in PyTorch from the formulas.
+
+What a PyTorch user would train instead.
 
 Channels come second here. No code of another repository.
 """
@@ -9,19 +11,33 @@ from torch import nn
 
 
 def convolution(ndim, channels_in, channels_out, kernel=3, stride=1):
-    """A convolution as large as its input, or half as large with kernel 4 and stride 2; PyTorch's initialisation is the paper's."""
+    """A convolution as large as its input, or half as large with kernel 4 and stride 2.
+
+    PyTorch's initialisation is the paper's.
+    """
     return getattr(nn, f"Conv{ndim}d")(channels_in, channels_out, kernel, stride=stride, padding=1)
 
 
 class Encoder(nn.Module):
-    """Three stages of [batch norm - Conv 4, stride 2 - LeakyReLU - Conv 3 - LeakyReLU] - channel dropout; gives all levels."""
+    """Three stages of [batch norm - Conv 4, stride 2 - LeakyReLU - Conv 3 - LeakyReLU] - channel dropout.
+
+    Gives all levels.
+    """
 
     def __init__(self, ndim, channels_in, features):
         super().__init__()
         self.stages = nn.ModuleList()
         for width in features:
-            parts = [getattr(nn, f"BatchNorm{ndim}d")(channels_in, eps=1e-5, momentum=0.1), convolution(ndim, channels_in, width, 4, 2)]
-            parts += [nn.LeakyReLU(0.2), convolution(ndim, width, width), nn.LeakyReLU(0.2), getattr(nn, f"Dropout{ndim}d")(0.5)]
+            parts = [
+                getattr(nn, f"BatchNorm{ndim}d")(channels_in, eps=1e-5, momentum=0.1),
+                convolution(ndim, channels_in, width, 4, 2),
+            ]
+            parts += [
+                nn.LeakyReLU(0.2),
+                convolution(ndim, width, width),
+                nn.LeakyReLU(0.2),
+                getattr(nn, f"Dropout{ndim}d")(0.5),
+            ]
             self.stages.append(nn.Sequential(*parts))
             channels_in = width
 
@@ -35,7 +51,7 @@ class Encoder(nn.Module):
 
 
 class PaperNetwork(nn.Module):
-    """(moving, fixed) -> (warped, flow, field to regularise), on the paper's U-Net with a displacement at full resolution."""
+    """(moving, fixed) -> (warped, flow, field to regularise), on the paper's U-Net, flow at full resolution."""
 
     def __init__(self, ndim, features):
         super().__init__()
@@ -67,8 +83,12 @@ def warp(images, flow):
     shape = flow.shape[2:]
     axes = [torch.arange(n, dtype=flow.dtype) for n in shape]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij")) + flow
-    scaled = [2 * points[:, d] / (n - 1) - 1 for d, n in enumerate(shape)]  # -1 and 1 are the centres of the first and the last voxel
-    return F.grid_sample(images, torch.stack(scaled[::-1], -1), mode="bilinear", padding_mode="border", align_corners=True)
+    scaled = [
+        2 * points[:, d] / (n - 1) - 1 for d, n in enumerate(shape)
+    ]  # -1 and 1 are the centres of the first and the last voxel
+    return F.grid_sample(
+        images, torch.stack(scaled[::-1], -1), mode="bilinear", padding_mode="border", align_corners=True
+    )
 
 
 def diffusion(field):
@@ -87,7 +107,10 @@ def local_ncc(fixed, warped, window=9, eps=1e-5):
 
 
 class DeepSim(nn.Module):
-    """1 - mean over levels and voxels of the cosine of the features of a frozen encoder; squared norms are at least 1e-6."""
+    """1 - mean over levels and voxels of the cosine of the features of a frozen encoder.
+
+    Squared norms are at least 1e-6.
+    """
 
     def __init__(self, ndim, features):
         super().__init__()

@@ -1,4 +1,7 @@
-"""What `table.py` measures of PyTorch; `turns.py` starts it under the peers' Python, one process for each measurement."""
+"""What `table.py` measures of PyTorch.
+
+`turns.py` starts it under the peers' Python, one process for each measurement.
+"""
 
 import sys
 from pathlib import Path
@@ -21,11 +24,13 @@ def network(case):
         return paper.PaperNetwork(ndim, case["features"])
     import pairwise
 
-    return {"equal": pairwise.EqualNetwork, "shipped": pairwise.ShippedNetwork}[case["peer"]](ndim, case["features"], case["int_steps"])
+    return {"equal": pairwise.EqualNetwork, "shipped": pairwise.ShippedNetwork}[case["peer"]](
+        ndim, case["features"], case["int_steps"]
+    )
 
 
 def load(modules, path):
-    """Fill convolutions and batch norms, in the order in which they run, with the weights that package_side.py wrote."""
+    """Fill convolutions and batch norms, in the order in which they run, with package_side.py's weights."""
     with np.load(path) as file:
         arrays = [torch.from_numpy(file[name]) for name in file.files]  # in the order in which they were saved
     layers = [m for m in modules if hasattr(m, "weight")]
@@ -33,7 +38,10 @@ def load(modules, path):
         if hasattr(layer, "running_mean"):
             targets, values = (layer.weight, layer.bias, layer.running_mean, layer.running_var), arrays[:4]
         else:  # (*kernel, in, out) -> (out, in, *kernel)
-            targets, values = (layer.weight, layer.bias), [arrays[0].permute(-1, -2, *range(arrays[0].dim() - 2)), arrays[1]]
+            targets, values = (
+                (layer.weight, layer.bias),
+                [arrays[0].permute(-1, -2, *range(arrays[0].dim() - 2)), arrays[1]],
+            )
         for target, value in zip(targets, values):
             if target.shape != value.shape:
                 raise SystemExit(f"not the same network: {tuple(target.shape)} here, {tuple(value.shape)} there")
@@ -44,7 +52,7 @@ def load(modules, path):
 
 
 def require_equal(case, model, loss, similarity, moving, fixed):
-    """End with a message unless parameters, and with equal weights flow and loss, are those of the package's network."""
+    """End with a message unless parameters, and with equal weights flow and loss, are the package's."""
     count = sum(p.numel() for p in model.parameters())
     if case.get("parameters", count) != count:
         raise SystemExit(f"not the same network: {count} parameters here, {case['parameters']} there")
@@ -57,7 +65,9 @@ def require_equal(case, model, loss, similarity, moving, fixed):
         here = {"loss": float(loss(fixed, warped, field)), "flow": float(flow.abs().mean())}
     for name, there in case["check"].items():
         if there is not None and abs(here[name] - there) > 1e-3 * abs(there):
-            raise SystemExit(f"not the same network: the same weights give {name} {here[name]:.7g} here, {there:.7g} there")
+            raise SystemExit(
+                f"not the same network: the same weights give {name} {here[name]:.7g} here, {there:.7g} there"
+            )
 
 
 def prepare(case):
@@ -66,7 +76,9 @@ def prepare(case):
     images = np.random.default_rng(0).random((2, 1, *case["shape"], 1), dtype="float32")  # as in package_side.py
     moving, fixed = (torch.from_numpy(image).movedim(-1, 1).contiguous() for image in images)
     model = network(case)
-    similarity = {"MSE": F.mse_loss, "NCC": paper.local_ncc}.get(case["loss"]) or paper.DeepSim(len(case["shape"]), case["features"])
+    similarity = {"MSE": F.mse_loss, "NCC": paper.local_ncc}.get(case["loss"]) or paper.DeepSim(
+        len(case["shape"]), case["features"]
+    )
 
     def loss(fixed, warped, field):
         return similarity(fixed, warped) + WEIGHT * paper.diffusion(field)

@@ -7,7 +7,10 @@ import tensorflow as tf
 
 
 class _RandomIntensity:
-    """Calls `change(image, seed)` of a subclass for each image, each with a seed of its own; label maps pass through."""
+    """Calls `change(image, seed)` of a subclass for each image, each with a seed of its own.
+
+    Label maps pass through.
+    """
 
     def __call__(self, tensors, seed):
         """Change the images, each on its own, and pass label maps through.
@@ -25,7 +28,9 @@ class _RandomIntensity:
         """
         images = [key for key in tensors if not key.endswith("labels")]
         if not images:
-            raise ValueError(f"Expected at least one image, a key that does not end in 'labels'. Received: {list(tensors)}.")
+            raise ValueError(
+                f"Expected at least one image, a key that does not end in 'labels'. Received: {list(tensors)}."
+            )
         changed = dict(tensors)
         for number, key in enumerate(images):
             image = tf.convert_to_tensor(tensors[key])
@@ -93,11 +98,13 @@ class RandomGamma(_RandomIntensity):
 
 
 class RandomBiasField(_RandomIntensity):
-    """Multiply by a smooth field, the exponential of a polynomial: x(p) exp(sum of c_ij.. u^i v^j ..), i + j + .. <= order.
+    """Multiply by a smooth field, the exponential of a polynomial.
 
-    u, v, .. are the voxel's coordinates, from -1 at the first voxel of an axis to 1 at the last; each c ~ U(-coefficients,
-    coefficients), in each image, the constant term among them. All channels share the field. It models the uneven
-    sensitivity of MR coils and uneven illumination in microscopy.
+    X(p) exp(sum of c_ij.. u^i v^j ..), i + j + .. <= order.
+
+    u, v, .. are the voxel's coordinates, from -1 at the first voxel of an axis to 1 at the last; each c ~
+    U(-coefficients, coefficients), in each image, the constant term among them. All channels share the field. It models
+    the uneven sensitivity of MR coils and uneven illumination in microscopy.
 
     Args:
         coefficients: largest size of a coefficient; 0 is the identity. With 0.3 and order 3, a typical factor at
@@ -111,7 +118,8 @@ class RandomBiasField(_RandomIntensity):
         >>> uneven = ds.augmentation.RandomBiasField(coefficients=0.2)
 
     Reference:
-        Van Leemput et al., Automated model-based bias field correction of MR images of the brain, IEEE TMI 18(10), 1999.
+        Van Leemput et al., Automated model-based bias field correction of MR images of the brain, IEEE TMI 18(10),
+        1999.
     """
 
     def __init__(self, *, coefficients=0.3, order=3):
@@ -128,7 +136,10 @@ class RandomBiasField(_RandomIntensity):
         return image * tf.exp(polynomial(coefficients, shape[1:-1]))[..., None]
 
     def sample(self, count, ndim, seed):
-        """Draw `count` polynomials: tensor (count, order + 1, ..), whose element [n, i, j, ..] multiplies u^i v^j ..; 0 above the order."""
+        """Draw `count` polynomials.
+
+        Tensor (count, order + 1, ..), whose element [n, i, j, ..] multiplies u^i v^j ..; 0 above the order.
+        """
         powers = [self.order + 1] * ndim
         degree = sum(tf.meshgrid(*[tf.range(n) for n in powers], indexing="ij"))
         drawn = tf.random.stateless_uniform([count, *powers], seed, -self.coefficients, self.coefficients)
@@ -153,7 +164,10 @@ class Compose:
 
     def __init__(self, transforms):
         if not isinstance(transforms, (list, tuple)) or not transforms or not all(map(callable, transforms)):
-            raise ValueError(f"transforms must be a list of one or more callables (tensors, seed) -> tensors. Received: transforms={transforms!r}.")
+            raise ValueError(
+                "transforms must be a list of one or more callables (tensors, seed) -> tensors. Received:"
+                f" transforms={transforms!r}."
+            )
         self.transforms = list(transforms)
 
     def __call__(self, tensors, seed):
@@ -187,14 +201,23 @@ def polynomial(coefficients, shape):
 
 def _one_per_sample(image, seed, low, high):
     """A uniform draw for each image of a batch: (batch, 1, .., 1)."""
-    return tf.random.stateless_uniform([tf.shape(image)[0]] + [1] * (image.shape.rank - 1), seed, low, high, dtype=image.dtype)
+    return tf.random.stateless_uniform(
+        [tf.shape(image)[0]] + [1] * (image.shape.rank - 1), seed, low, high, dtype=image.dtype
+    )
 
 
 def _range(name, value, least=-math.inf):
     """The pair as a tuple of floats, or ValueError."""
-    if not isinstance(value, (tuple, list)) or len(value) != 2 or not all(map(_is_number, value)) or not least <= value[0] <= value[1]:
+    if (
+        not isinstance(value, (tuple, list))
+        or len(value) != 2
+        or not all(map(_is_number, value))
+        or not least <= value[0] <= value[1]
+    ):
         bound = "" if least == -math.inf else f"{least} <= "
-        raise ValueError(f"{name} must be a pair (least, largest) with {bound}least <= largest. Received: {name}={value!r}.")
+        raise ValueError(
+            f"{name} must be a pair (least, largest) with {bound}least <= largest. Received: {name}={value!r}."
+        )
     return tuple(value)
 
 

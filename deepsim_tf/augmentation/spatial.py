@@ -36,9 +36,22 @@ class RandomAffine:
         for name, value, most in (("rotation", rotation, 180), ("shear", shear, 0.5), ("translation", translation, 1)):
             if not _is_number(value) or not 0 <= value <= most:
                 raise ValueError(f"{name} must be a number from 0 to {most}. Received: {name}={value!r}.")
-        if not isinstance(scale, (tuple, list)) or len(scale) != 2 or not all(map(_is_number, scale)) or not 0 < scale[0] <= scale[1]:
-            raise ValueError(f"scale must be a pair (least, largest) with 0 < least <= largest. Received: scale={scale!r}.")
-        self.rotation, self.scale, self.shear, self.translation, self.flip = rotation, tuple(scale), shear, translation, bool(flip)
+        if (
+            not isinstance(scale, (tuple, list))
+            or len(scale) != 2
+            or not all(map(_is_number, scale))
+            or not 0 < scale[0] <= scale[1]
+        ):
+            raise ValueError(
+                f"scale must be a pair (least, largest) with 0 < least <= largest. Received: scale={scale!r}."
+            )
+        self.rotation, self.scale, self.shear, self.translation, self.flip = (
+            rotation,
+            tuple(scale),
+            shear,
+            translation,
+            bool(flip),
+        )
 
     def __repr__(self):
         values = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
@@ -59,13 +72,17 @@ class RandomAffine:
         labels = [key for key in tensors if key.endswith("labels")]
         images = [key for key in tensors if key not in labels]
         if not images:
-            raise ValueError(f"Expected at least one image, a key that does not end in 'labels'. Received: {list(tensors)}.")
+            raise ValueError(
+                f"Expected at least one image, a key that does not end in 'labels'. Received: {list(tensors)}."
+            )
         first = tensors[images[0]]
         shape = first.shape[1:-1]
         for key in images + labels:
             spatial = tensors[key].shape[1:] if key in labels else tensors[key].shape[1:-1]
             if spatial.as_list() != shape.as_list():
-                raise ValueError(f"All tensors of a sample share a grid. Received: {images[0]} on {shape}, {key} on {spatial}.")
+                raise ValueError(
+                    f"All tensors of a sample share a grid. Received: {images[0]} on {shape}, {key} on {spatial}."
+                )
         size = tf.cast(tf.shape(first)[1:-1], tf.float32)
         matrix, offset = self.sample(tf.shape(first)[0], len(shape), seed)
         moved = _resample([tensors[key] for key in images], [tensors[key] for key in labels], matrix, offset * size)
@@ -73,7 +90,10 @@ class RandomAffine:
         return {key: tf.ensure_shape(moved[key], value.shape) for key, value in tensors.items()}
 
     def sample(self, count, ndim, seed):
-        """Draw `count` maps: matrices A (count, ndim, ndim), and translations (count, ndim) as fractions of the sides."""
+        """Draw `count` maps.
+
+        Matrices A (count, ndim, ndim), and translations (count, ndim) as fractions of the sides.
+        """
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, num=5))
 
         def uniform(shape, low, high):
@@ -118,8 +138,9 @@ def affine_points(matrix, translation, shape):
     return points
 
 
-# XLA makes one loop of coordinates, neighbours and weights, which otherwise are some forty arrays as large as the image:
-# about a quarter of the processor time, and it works within tf.data. Images as channels of one would be slower under XLA.
+# XLA makes one loop of coordinates, neighbours and weights, which otherwise are some forty arrays as large as the
+# image: about a quarter of the processor time, and it works within tf.data. Images as channels of one would be slower
+# under XLA.
 @tf.function(jit_compile=True, autograph=False)
 def _resample(images, labels, matrix, translation):
     """`images` sampled linearly and `labels` nearest at the points of an affine map, in one list."""

@@ -11,7 +11,15 @@ import deepsim_tf
 from deepsim_tf.cli.data import check, download, prepare
 from deepsim_tf.cli.export import export
 from deepsim_tf.cli.inference import register, warp
-from deepsim_tf.cli.training import demo, evaluate, reproduce, sweep, train_autoencoder, train_registration, train_segmentation
+from deepsim_tf.cli.training import (
+    demo,
+    evaluate,
+    reproduce,
+    sweep,
+    train_autoencoder,
+    train_registration,
+    train_segmentation,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -20,7 +28,18 @@ def cli():
     """Train image registration with a semantic similarity, and measure it."""
 
 
-for command in (demo, download, prepare, check, train_segmentation, train_autoencoder, train_registration, evaluate, sweep, reproduce):
+for command in (
+    demo,
+    download,
+    prepare,
+    check,
+    train_segmentation,
+    train_autoencoder,
+    train_registration,
+    evaluate,
+    sweep,
+    reproduce,
+):
     cli.add_command(command)
 for command in (register, warp, export):
     cli.add_command(command)

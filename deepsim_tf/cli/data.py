@@ -38,16 +38,24 @@ def prepare():
 def brain_mri(subjects_dir, out, atlas, fractions, seed, jobs, verbose):
     """FreeSurfer subjects to the brain layout: affine to MNI305, 160 x 192 x 224 at 1 mm, 24 classes.
 
-    Reads mri/norm.mgz (or brain.mgz), mri/aparc+aseg.mgz (or aseg.mgz) and mri/transforms/talairach.xfm. Finished subjects are skipped.
+    Reads mri/norm.mgz (or brain.mgz), mri/aparc+aseg.mgz (or aseg.mgz) and mri/transforms/talairach.xfm. Finished
+    subjects are skipped.
     """
     try:
         numbers = tuple(float(part) for part in fractions.split(","))
     except ValueError:
-        raise ValueError(f"fractions must be three numbers, as in 0.6,0.2,0.2. Received: fractions={fractions}.") from None
-    prepared = prepare_brain_mri(subjects_dir, out, atlas=atlas, fractions=numbers, seed=seed, jobs=jobs, verbose=verbose)
+        raise ValueError(
+            f"fractions must be three numbers, as in 0.6,0.2,0.2. Received: fractions={fractions}."
+        ) from None
+    prepared = prepare_brain_mri(
+        subjects_dir, out, atlas=atlas, fractions=numbers, seed=seed, jobs=jobs, verbose=verbose
+    )
     for name, problem in prepared.failed.items():
         click.echo(f"deepsim: left out {name}: {' '.join(problem.split())}", err=True)
-    click.echo(f"{len(prepared.subjects)} subjects are in {out}, {prepared.atlas} as the atlas. Check them with: deepsim check brain-mri {out}")
+    click.echo(
+        f"{len(prepared.subjects)} subjects are in {out}, {prepared.atlas} as the atlas. Check them with: deepsim"
+        f" check brain-mri {out}"
+    )
     return 1 if prepared.failed else 0
 
 

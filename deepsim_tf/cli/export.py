@@ -8,11 +8,17 @@ from deepsim_tf.export.saved_model import FORMATS
 
 @click.command()
 @click.option("--model", required=True, metavar="RUN", help="Run folder of train-registration, or a .keras file.")
-@click.option("--out", required=True, metavar="DIR", help="Folder of the served model, such as served/cells; its versions are numbered.")
+@click.option(
+    "--out",
+    required=True,
+    metavar="DIR",
+    help="Folder of the served model, such as served/cells; its versions are numbered.",
+)
 @click.option("--format", default="tensorflow", show_default=True, help=f"One of: {', '.join(FORMATS)}.")
 def export(model, out, format):
-    """Write a model for TensorFlow Serving, with its intensity rule and grid inside, in the next free version of a folder.
+    """Write a model for TensorFlow Serving, its intensity rule and grid inside, as the next version of a folder.
 
-    A server that watches the folder takes up the new version by itself (docs/serving.md). onnx writes a file for each function.
+    A server that watches the folder takes up the new version by itself (docs/serving.md). onnx writes a file for each
+    function.
     """
     click.echo(f"Wrote {export_model(model, out, format=format)}")

@@ -7,37 +7,69 @@ from deepsim_tf.inference.geometry import ALIGN
 
 
 @click.command()
-@click.option("--model", required=True, metavar="RUN", help="Run folder of train-registration, a .keras file, or a VoxelMorph .h5 file.")
+@click.option(
+    "--model",
+    required=True,
+    metavar="RUN",
+    help="Run folder of train-registration, a .keras file, or a VoxelMorph .h5 file.",
+)
 @click.option("--moving", metavar="FILE", help="The image that is moved: NIfTI, MGZ, TIFF, PNG, npy or npz.")
 @click.option("--fixed", metavar="FILE", help="The image whose grid and header the result has.")
-@click.option("--pairs", metavar="FILE.csv", help="Many pairs: columns moving, fixed and optionally name. Instead of --moving and --fixed.")
-@click.option("--out", required=True, metavar="DIR", help="Folder to write; with --pairs one folder a pair in it, and summary.csv.")
-@click.option("--refine", type=click.IntRange(min=0), default=0, show_default=True, help="Steps of refinement on the pair itself, after the network.")
+@click.option(
+    "--pairs",
+    metavar="FILE.csv",
+    help="Many pairs: columns moving, fixed and optionally name. Instead of --moving and --fixed.",
+)
+@click.option(
+    "--out",
+    required=True,
+    metavar="DIR",
+    help="Folder to write; with --pairs one folder a pair in it, and summary.csv.",
+)
+@click.option(
+    "--refine",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Steps of refinement on the pair itself, after the network.",
+)
 @click.option(
     "--align",
     default="headers",
     show_default=True,
-    help=f"{' or '.join(ALIGN)}: where the moving image lies in the world, or with its centre on that of the fixed one.",
+    help=f"{' or '.join(ALIGN)}: where the moving image lies in the world, or with its centre on that of the fixed"
+    " one.",
 )
-@click.option("--intensity", metavar="RULE", help="minmax, quantile, fixed:LOW:HIGH or none; instead of the model's own.")
-@click.option("--verbose", type=click.IntRange(0, 1), default=1, show_default=True, help="0 silent, 1 numbers and a progress bar.")
+@click.option(
+    "--intensity", metavar="RULE", help="minmax, quantile, fixed:LOW:HIGH or none; instead of the model's own."
+)
+@click.option(
+    "--verbose", type=click.IntRange(0, 1), default=1, show_default=True, help="0 silent, 1 numbers and a progress bar."
+)
 def register(model, moving, fixed, pairs, out, refine, align, intensity, verbose):
     """Register your own files: one pair, or all pairs of a CSV file.
 
-    Writes the warped image with the fixed image's header, flow.nii.gz (mm, for ANTs, ITK and 3-D Slicer), the log-Jacobian, the similarity map,
+    Writes the warped image with the fixed image's header, flow.nii.gz (mm, for ANTs, ITK and 3-D Slicer), the
+    log-Jacobian, the similarity map,
     overview.png and registration.json. Exit codes: 0 done, 1 some pairs of a batch failed, 2 wrong usage or input.
     """
     options = {"refine": refine, "align": align, "intensity": intensity}
     if pairs is None:
         if moving is None or fixed is None:
-            raise ValueError("register needs two images (--moving FILE --fixed FILE), or a CSV file of pairs (--pairs FILE.csv).")
-        report = inference.register_files(model, moving, fixed, out, **options, warn=lambda text: click.echo(f"deepsim: warning: {text}", err=True))
+            raise ValueError(
+                "register needs two images (--moving FILE --fixed FILE), or a CSV file of pairs (--pairs FILE.csv)."
+            )
+        report = inference.register_files(
+            model, moving, fixed, out, **options, warn=lambda text: click.echo(f"deepsim: warning: {text}", err=True)
+        )
         if verbose:
             click.echo(_sentence(report))
             click.echo(f"Wrote {out}: {', '.join([*report['files'].values(), 'registration.json'])}")
         return 0
     if moving is not None or fixed is not None:
-        raise ValueError("register takes one pair (--moving, --fixed) or a CSV file of pairs (--pairs). Received: both.")
+        raise ValueError(
+            "register takes one pair (--moving, --fixed) or a CSV file of pairs (--pairs). Received: both."
+        )
     table = inference.register_pairs(model, pairs, out, **options, verbose=verbose)
     failed = table[table["status"] == "failed"]
     for row in failed.itertuples():
@@ -48,12 +80,30 @@ def register(model, moving, fixed, pairs, out, refine, align, intensity, verbose
 
 @click.command()
 @click.option("--flow", metavar="FLOW", help="Apply this flow, the flow.nii.gz of a registration, to --image.")
-@click.option("--image", metavar="FILE", help="The moving image, or anything that lies in its space: labels, a mask, another channel.")
+@click.option(
+    "--image",
+    metavar="FILE",
+    help="The moving image, or anything that lies in its space: labels, a mask, another channel.",
+)
 @click.option("--labels", is_flag=True, help="Take the nearest voxel, so that labels stay labels.")
-@click.option("--compose", nargs=2, metavar="FLOW1 FLOW2", help="Write the flow that warps as FLOW1, then FLOW2: A to B, and B to C, give A to C.")
+@click.option(
+    "--compose",
+    nargs=2,
+    metavar="FLOW1 FLOW2",
+    help="Write the flow that warps as FLOW1, then FLOW2: A to B, and B to C, give A to C.",
+)
 @click.option("--invert", metavar="FLOW", help="Write the inverse of this flow.")
-@click.option("--like", metavar="FILE", help="With --invert: image whose grid the inverse gets, normally the moving one.  [default: the flow's grid]")
-@click.option("--out", required=True, metavar="FILE", help="File to write: .nii.gz, .mgz, .tif, .png or .npy for images, .nii.gz for flows.")
+@click.option(
+    "--like",
+    metavar="FILE",
+    help="With --invert: image whose grid the inverse gets, normally the moving one.  [default: the flow's grid]",
+)
+@click.option(
+    "--out",
+    required=True,
+    metavar="FILE",
+    help="File to write: .nii.gz, .mgz, .tif, .png or .npy for images, .nii.gz for flows.",
+)
 def warp(flow, image, labels, compose, invert, like, out):
     r"""Apply a stored flow to an image or labels, join two flows into one, or invert one.
 
@@ -80,7 +130,12 @@ def warp(flow, image, labels, compose, invert, like, out):
 
 
 def _sentence(report):
-    parts = ["Displacement: mean {mean:.3g}, at most {max:.3g} {unit}".format(**report["displacement"]), f"folds {100 * report['folds']:.2g} %"]
+    parts = [
+        "Displacement: mean {mean:.3g}, at most {max:.3g} {unit}".format(**report["displacement"]),
+        f"folds {100 * report['folds']:.2g} %",
+    ]
     if report["similarity"]:
-        parts.insert(0, "{measure}: {before:.4g} before, {after:.4g} after ({better} is better)".format(**report["similarity"]))
+        parts.insert(
+            0, "{measure}: {before:.4g} before, {after:.4g} after ({better} is better)".format(**report["similarity"])
+        )
     return "; ".join(parts) + f"; {report['seconds']['all']:.1f} s."

@@ -11,6 +11,15 @@ from deepsim_tf.data.sets.platelet_em import platelet_em
 from deepsim_tf.data.synthetic.pairs import synthetic
 
 __all__ = [  # noqa: RUF022  (pipeline order)
-    "ImageSet", "phc_u373", "platelet_em", "brain_mri", "hippocampus", "synthetic", "from_csv", "segmentation_dataset",
-    "autoencoder_dataset", "registration_dataset", "read_label_map",
-]  # fmt: skip
+    "ImageSet",
+    "phc_u373",
+    "platelet_em",
+    "brain_mri",
+    "hippocampus",
+    "synthetic",
+    "from_csv",
+    "segmentation_dataset",
+    "autoencoder_dataset",
+    "registration_dataset",
+    "read_label_map",
+]

@@ -35,24 +35,56 @@ class ImageSet:
         true_flow: function of a pair's number that returns the true flow (*spatial, ndim) in voxels;
             None where it is unknown, as it is for all real data.
         landmarks: function of a pair's number that returns what `landmarks` does; None where there are none.
-        cache: `"memory"` keeps loaded images; None reads them each time; `"auto"` is the first up to 2 GiB, else the second; any
-            other text is a folder that keeps them decoded, for the next epoch and the next run (entries follow changed files).
+        cache: `"memory"` keeps loaded images; None reads them each time; `"auto"` is the first up to 2 GiB, else the
+            second; any other text is a folder that keeps them decoded, for the next epoch and the next run (entries
+            follow changed files).
         files: function of an index that returns the paths of the files that are read; needed for a folder as cache.
         settings: text that tells this way of reading the files from another, for the names of a folder's entries.
         fit: how files of another size were brought to `shape` (`deepsim_tf.grids.fit`), or None.
-        orientation: where the axes point, as in "RAS" (nibabel's axis codes), where the files' headers say so and agree; else None.
+        orientation: where the axes point, as in "RAS" (nibabel's axis codes), where the files' headers say so and
+            agree; else None.
     """
 
     def __init__(
-        self, load, names, *, name, split, classes, shape, spacing, intensity, pairs, atlas=None, true_flow=None, cache="memory",
-        files=None, settings="", fit=None, landmarks=None, orientation=None,
-    ):  # fmt: skip
-        self._load, self._true_flow, self._cache, self._stack, self._files, self._settings = load, true_flow, {}, None, files, settings
+        self,
+        load,
+        names,
+        *,
+        name,
+        split,
+        classes,
+        shape,
+        spacing,
+        intensity,
+        pairs,
+        atlas=None,
+        true_flow=None,
+        cache="memory",
+        files=None,
+        settings="",
+        fit=None,
+        landmarks=None,
+        orientation=None,
+    ):
+        self._load, self._true_flow, self._cache, self._stack, self._files, self._settings = (
+            load,
+            true_flow,
+            {},
+            None,
+            files,
+            settings,
+        )
         self._landmarks, self.orientation = landmarks, orientation
         self.names, self.name, self.split, self.classes, self.fit = list(names), name, split, classes, fit
-        self.shape, self.spacing, self.intensity = tuple(int(n) for n in shape), tuple(float(s) for s in spacing), intensity
+        self.shape, self.spacing, self.intensity = (
+            tuple(int(n) for n in shape),
+            tuple(float(s) for s in spacing),
+            intensity,
+        )
         if len(self.spacing) != len(self.shape):
-            raise ValueError(f"{name}: expected one spacing per axis of shape {self.shape}. Received: spacing={self.spacing}.")
+            raise ValueError(
+                f"{name}: expected one spacing per axis of shape {self.shape}. Received: spacing={self.spacing}."
+            )
         self._pairs = [(int(i), None if j is None else int(j)) for i, j in pairs]
         for pair in self._pairs:
             if not all(j is None or 0 <= j < len(self.names) for j in pair):
@@ -64,7 +96,10 @@ class ImageSet:
         if cache == "auto":  # float32 images and int32 labels
             cache = "memory" if 8 * len(self.names) * np.prod(self.shape, dtype=np.int64) <= MEMORY else None
         if cache not in ("memory", None) and (files is None or not isinstance(cache, (str, os.PathLike))):
-            raise ValueError(f'{name}: cache must be "memory", "auto", None, or a folder (for images from files). Received: cache={cache!r}.')
+            raise ValueError(
+                f'{name}: cache must be "memory", "auto", None, or a folder (for images from files). Received:'
+                f" cache={cache!r}."
+            )
         self.cache, self.cached = cache, cache == "memory"
         self._folder = None if cache in ("memory", None) else FolderCache(cache, f"{name} {settings}")
 
@@ -86,7 +121,9 @@ class ImageSet:
         if self._folder is None:
             return self._check(*self._load(index), name)
         # What is in the folder was checked when it was put there, but not that nobody touched it: the checks are quick.
-        return self._check(*self._folder.fetch(name, self._files(index), lambda: self._check(*self._load(index), name)), name)
+        return self._check(
+            *self._folder.fetch(name, self._files(index), lambda: self._check(*self._load(index), name)), name
+        )
 
     def __repr__(self):
         return f"ImageSet({self.name!r}, {self.split!r}: {len(self)} images {self.shape}, {len(self._pairs)} pairs)"
@@ -114,7 +151,8 @@ class ImageSet:
     def landmarks(self, k):
         """Landmarks of pair `k` as `(moving, fixed, spacing)`, or None where there are none.
 
-        Row n of moving and of fixed, (N, ndim) in voxels of this set's grid, is one point of the anatomy; spacing is the size in mm of a
+        Row n of moving and of fixed, (N, ndim) in voxels of this set's grid, is one point of the anatomy; spacing is
+        the size in mm of a
         voxel of the moving image on that grid: that of the set, unless fit="resample" stretched this image otherwise.
         """
         return None if self._landmarks is None else self._landmarks(range(len(self._pairs))[k])
@@ -168,7 +206,10 @@ class ImageSet:
             self._each(self._read, problems, verbose)
 
     def _each(self, function, problems=None, verbose=0):
-        """Call `function(index)` for every image, on all cores: decompression and array arithmetic release the interpreter's lock."""
+        """Call `function(index)` for every image, on all cores.
+
+        Decompression and array arithmetic release the interpreter's lock.
+        """
         found = Problems(self.name)
 
         def call(i):
@@ -177,7 +218,9 @@ class ImageSet:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             waiting = [pool.submit(call, i) for i in range(len(self))]
             try:
-                for future in tqdm.tqdm(waiting, desc=f"check {self.split}", unit="image", disable=not verbose, leave=False, delay=1):
+                for future in tqdm.tqdm(
+                    waiting, desc=f"check {self.split}", unit="image", disable=not verbose, leave=False, delay=1
+                ):
                     with found.caught():
                         future.result()
             except BaseException:
@@ -186,24 +229,36 @@ class ImageSet:
         found.report(problems)
 
     def derived(self, load, **changes):
-        """A set of other images under the same names and pairs; `load` and `changes` replace arguments of the constructor."""
+        """A set of other images under the same names and pairs.
+
+        `load` and `changes` replace arguments of the constructor.
+        """
         kept = ("name", "split", "classes", "shape", "spacing", "intensity", "atlas", "fit", "orientation")
         arguments = {name: getattr(self, name) for name in kept}
-        arguments |= {"pairs": self._pairs, "files": self._files, "settings": self._settings, "cache": self._requested_cache}
-        return ImageSet(load, self.names, **{**arguments, "true_flow": self._true_flow, "landmarks": self._landmarks, **changes})
+        arguments |= {
+            "pairs": self._pairs,
+            "files": self._files,
+            "settings": self._settings,
+            "cache": self._requested_cache,
+        }
+        return ImageSet(
+            load, self.names, **{**arguments, "true_flow": self._true_flow, "landmarks": self._landmarks, **changes}
+        )
 
     def downsampled(self, factor):
         """The same set on a grid `factor` times coarser on each axis, remainders cropped.
 
         Images are averaged over blocks (scikit-image's `downscale_local_mean`), labels take the sample
-        nearest to the block's centre, spacing is multiplied, a true flow is averaged and divided. Landmarks are left out: they
-        are for measuring, at the images' own resolution, and may lie in the remainders.
+        nearest to the block's centre, spacing is multiplied, a true flow is averaged and divided. Landmarks are left
+        out: they are for measuring, at the images' own resolution, and may lie in the remainders.
 
         Args:
             factor: a positive integer.
         """
         if not isinstance(factor, (int, np.integer)) or not 1 <= factor <= min(self.shape):
-            raise ValueError(f"factor must be an integer from 1 to the smallest side of {self.shape}. Received: factor={factor!r}.")
+            raise ValueError(
+                f"factor must be an integer from 1 to the smallest side of {self.shape}. Received: factor={factor!r}."
+            )
 
         how, finer = (None, 1) if self.fit is None else parse_fit(self.fit)
 
@@ -217,7 +272,9 @@ class ImageSet:
             shape=tuple(n // factor for n in self.shape),
             spacing=tuple(s * factor for s in self.spacing),
             atlas=None if self.atlas is None else coarse(self.atlas),
-            true_flow=None if self._true_flow is None else lambda k: block_mean(self.true_flow(k), factor) / np.float32(factor),
+            true_flow=None
+            if self._true_flow is None
+            else lambda k: block_mean(self.true_flow(k), factor) / np.float32(factor),
             landmarks=None,
             settings=f"{self._settings} downsampled by {factor}",
             fit=f"pad:{factor * finer}" if how == "pad" else self.fit,

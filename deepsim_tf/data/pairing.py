@@ -1,7 +1,9 @@
 """Who is registered with whom: lists of (moving, fixed) indices."""
 
 SPLITS = ("train", "val", "test")
-MOST_PARTNERS = 200  # candidates of one image in `everyone`: the list of all pairs of thousands of images would fill the memory
+MOST_PARTNERS = (
+    200  # candidates of one image in `everyone`: the list of all pairs of thousands of images would fill the memory
+)
 
 
 def to_atlas(count):
@@ -23,11 +25,17 @@ def neighbours(numbers, split):
 
 
 def subjects(count, split):
-    """Images of unrelated subjects: in train, candidates are all ordered pairs; else image i and image n - 1 - i, both ways.
+    """Images of unrelated subjects.
 
-    No image is paired with itself. Beyond 201 images the candidates of each are the 200 that follow it in the list, around
-    its end.
+    In train, candidates are all ordered pairs; else image i and image n - 1 - i, both ways.
+
+    No image is paired with itself. Beyond 201 images the candidates of each are the 200 that follow it in the list,
+    around its end.
     """
     if split == "train":
-        return [(i, j) for i in range(count) for j in sorted((i + step) % count for step in range(1, min(count, MOST_PARTNERS + 1)))]
+        return [
+            (i, j)
+            for i in range(count)
+            for j in sorted((i + step) % count for step in range(1, min(count, MOST_PARTNERS + 1)))
+        ]
     return [(i, count - 1 - i) for i in range(count) if i != count - 1 - i]

@@ -88,9 +88,13 @@ def registration_dataset(images, batch_size, *, training, seed=0, augment=None, 
 
     def split(batch):
         x = {"moving": batch["moving"], "fixed": batch["fixed"]}
-        return (x, {"moving_labels": batch["moving_labels"], "fixed_labels": batch["fixed_labels"]}) if labelled else (x,)
+        return (
+            (x, {"moving_labels": batch["moving_labels"], "fixed_labels": batch["fixed_labels"]}) if labelled else (x,)
+        )
 
-    dataset = _batches(order, images, fetch, labelled, ("moving", "fixed"), batch_size, training, seed, augment, first_epoch)
+    dataset = _batches(
+        order, images, fetch, labelled, ("moving", "fixed"), batch_size, training, seed, augment, first_epoch
+    )
     return dataset.map(split).prefetch(tf.data.AUTOTUNE)
 
 
@@ -103,7 +107,9 @@ def _single_images(images, batch_size, training, seed, augment, first_epoch):
         count = len(images)
         return (np.random.default_rng([seed, epoch]).permutation(count) if training else np.arange(count))[:, None]
 
-    return _batches(order, images, fetch, labelled, ("image",), batch_size, training, seed, augment, first_epoch), labelled
+    return _batches(
+        order, images, fetch, labelled, ("image",), batch_size, training, seed, augment, first_epoch
+    ), labelled
 
 
 def _check_arguments(images, batch_size, training, seed, augment, first_epoch):
@@ -111,13 +117,24 @@ def _check_arguments(images, batch_size, training, seed, augment, first_epoch):
         if not valid:
             raise ValueError(message)
 
-    require(isinstance(images, ImageSet), f"images must be a deepsim_tf.data.ImageSet. Received: {type(images).__name__}.")
+    require(
+        isinstance(images, ImageSet), f"images must be a deepsim_tf.data.ImageSet. Received: {type(images).__name__}."
+    )
     require(len(images), f"images is empty. Received: {images!r}.")
-    for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0), ("first_epoch", 0 if first_epoch is None else first_epoch, 0)):
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("seed", seed, 0),
+        ("first_epoch", 0 if first_epoch is None else first_epoch, 0),
+    ):
         integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        require(integer and least <= value < 2**31, f"{name} must be an integer from {least}. Received: {name}={value!r}.")
+        require(
+            integer and least <= value < 2**31, f"{name} must be an integer from {least}. Received: {name}={value!r}."
+        )
     require(isinstance(training, (bool, np.bool_)), f"training must be True or False. Received: training={training!r}.")
-    require(augment is None or callable(augment), f"augment must be None or a deepsim_tf.augmentation transform. Received: augment={augment!r}.")
+    require(
+        augment is None or callable(augment),
+        f"augment must be None or a deepsim_tf.augmentation transform. Received: augment={augment!r}.",
+    )
 
 
 def _fetcher(images):
@@ -139,7 +156,9 @@ def _fetcher(images):
         items = [images.atlas if i == len(images) else images[i] for i in index]
         for i, item in zip(index, items):
             if labelled and item[1] is None:
-                raise ValueError(f"{images.name}: {images.names[0]} has labels, {images.names[i]} has none. Label all or none.")
+                raise ValueError(
+                    f"{images.name}: {images.names[0]} has labels, {images.names[i]} has none. Label all or none."
+                )
         return [np.stack(part) for part in list(zip(*items))[: 1 + labelled]]
 
     return (fetch_stacked if images.cached else fetch_each), labelled
@@ -152,7 +171,9 @@ def _batches(order, images, fetch, labelled, roles, batch_size, training, seed, 
     """
     count = len(order(0))
     if training and count < batch_size:
-        raise ValueError(f"batch_size={batch_size} is more than the {count} items of an epoch: training would have no batch.")
+        raise ValueError(
+            f"batch_size={batch_size} is more than the {count} items of an epoch: training would have no batch."
+        )
     count -= count % batch_size if training else 0
     next_epoch = iter(range(2**31))  # the finite dataset's counter: one step per iteration over it
 
@@ -174,7 +195,9 @@ def _batches(order, images, fetch, labelled, roles, batch_size, training, seed, 
         dtypes = [tf.float32, tf.int32][: 1 + labelled]
         arrays = tf.numpy_function(fetch, [tf.reshape(tf.transpose(index), [-1])], dtypes, stateful=False)
         tensors = {}
-        for array, suffix, channel in zip(arrays, ("", "_labels"), ((1,), ()), strict=False):  # no labels, no second array
+        for array, suffix, channel in zip(
+            arrays, ("", "_labels"), ((1,), ()), strict=False
+        ):  # no labels, no second array
             for role, part in zip(roles, tf.split(array, len(roles))):
                 tensors[role + suffix] = tf.ensure_shape(part, (batch_dimension, *images.shape, *channel))
         if training and augment is not None:
@@ -184,6 +207,8 @@ def _batches(order, images, fetch, labelled, roles, batch_size, training, seed, 
 
     signature = tuple(tf.TensorSpec(shape, tf.int32) for shape in ((len(roles),), (), ()))
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(count if first_epoch is None else tf.data.INFINITE_CARDINALITY))
+    dataset = dataset.apply(
+        tf.data.experimental.assert_cardinality(count if first_epoch is None else tf.data.INFINITE_CARDINALITY)
+    )
     # Parallel calls keep their order (deterministic is the default), so speed does not cost reproducibility.
     return dataset.batch(batch_size, drop_remainder=bool(training)).map(gather, num_parallel_calls=tf.data.AUTOTUNE)

@@ -31,5 +31,7 @@ class Problems(list):
         if found is not None:
             found.extend(problem for problem in self if problem not in found)
         elif self:
-            more = f" ({len(self) - 1} more problems in {self.name}: `deepsim check` lists them.)" if len(self) > 1 else ""
+            more = (
+                f" ({len(self) - 1} more problems in {self.name}: `deepsim check` lists them.)" if len(self) > 1 else ""
+            )
             raise ValueError(self[0] + more)

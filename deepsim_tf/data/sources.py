@@ -54,7 +54,10 @@ class Reading:
         image = read_image(source.image, self.intensity, page=source.page)
         labels = None if source.labels is None else self._labels(source)
         if labels is not None and labels.shape != image.shape:
-            raise ValueError(f"{source.image} has shape {image.shape}, its labels {source.labels} {labels.shape}. Expected one shape for both.")
+            raise ValueError(
+                f"{source.image} has shape {image.shape}, its labels {source.labels} {labels.shape}. Expected one"
+                " shape for both."
+            )
         where = tuple(slice(*ends) for ends in self.crop or ())
         image, labels = image[where], None if labels is None else labels[where]
         image = np.ascontiguousarray(image)[..., None]
@@ -63,7 +66,9 @@ class Reading:
             labels = None if labels is None else fit_labels(labels, self.shape, self.fit)
         if image.shape[:-1] != tuple(self.shape):
             where = _place(source.image, source.page)
-            raise ValueError(f"{where} has shape {image.shape[:-1]}. Expected {tuple(self.shape)}, as the first image has.")
+            raise ValueError(
+                f"{where} has shape {image.shape[:-1]}. Expected {tuple(self.shape)}, as the first image has."
+            )
         return image, None if labels is None else np.ascontiguousarray(labels, np.int32)
 
     def _labels(self, source):
@@ -76,7 +81,10 @@ class Reading:
         if self.highest is not None:
             labels = np.minimum(labels, self.highest)
         if labels.max() >= self.classes:
-            raise ValueError(f"{where}: expected labels from 0 to {self.classes - 1} ({self.classes} classes). Received: up to {labels.max()}.")
+            raise ValueError(
+                f"{where}: expected labels from 0 to {self.classes - 1} ({self.classes} classes). Received: up to"
+                f" {labels.max()}."
+            )
         if source.page is None:  # a slice may lie beside the object; a file of its own without any label is a mistake
             check_not_empty(labels, where)
         return labels
@@ -118,21 +126,30 @@ def check_grids(source, *, affine=True):
         return image
     labels = read_header(source.labels, kind="labels")
     if image.shape != labels.shape:
-        raise ValueError(f"{source.image} has shape {image.shape}, its labels {source.labels} {labels.shape}. Expected one shape for both.")
+        raise ValueError(
+            f"{source.image} has shape {image.shape}, its labels {source.labels} {labels.shape}. Expected one shape"
+            " for both."
+        )
     if affine:
         same_affine(source.image, image, source.labels, labels)
     return image
 
 
 def same_affine(path, header, other_path, other):
-    """Refuse two volumes whose voxels lie elsewhere in the world: more than a hundredth of a voxel at a corner of the grid."""
+    """Refuse two volumes whose voxels lie elsewhere in the world.
+
+    More than a hundredth of a voxel at a corner of the grid.
+    """
     if header.affine is None or other.affine is None:
         return
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in header.shape], indexing="ij")).reshape(len(header.shape), -1)
-    difference = (header.affine - other.affine)[:3, : len(header.shape)] @ corners + (header.affine - other.affine)[:3, 3:]
+    difference = (header.affine - other.affine)[:3, : len(header.shape)] @ corners + (header.affine - other.affine)[
+        :3, 3:
+    ]
     if np.abs(difference).max() > 0.01 * min(header.spacing):
         raise ValueError(
-            f"{path} and {other_path} have different affines (up to {np.linalg.norm(difference, axis=0).max():.3g} mm apart)."
+            f"{path} and {other_path} have different affines (up to {np.linalg.norm(difference, axis=0).max():.3g} mm"
+            " apart)."
             " Expected one grid for both: resample one onto the other, as nibabel.processing.resample_from_to does."
         )
 
@@ -141,7 +158,10 @@ def _mapped(labels, label_map, where):
     present = np.unique(labels)
     unknown = [int(label) for label in present if label and int(label) not in label_map]
     if unknown:
-        raise ValueError(f"{where}: holds labels that the label map leaves out: {_few(unknown)}. Map them to a class, or to 0 to drop them.")
+        raise ValueError(
+            f"{where}: holds labels that the label map leaves out: {_few(unknown)}. Map them to a class, or to 0 to"
+            " drop them."
+        )
     targets = np.array([label_map.get(int(label), 0) for label in present], np.int32)
     return targets[np.searchsorted(present, labels)]
 

@@ -7,9 +7,14 @@ def check_image(image, shape, where):
     """`image` as a read-only float32 array (*shape, 1), or a ValueError that begins with `where`."""
     image = np.asarray(image)
     if image.shape != (*shape, 1):
-        raise ValueError(f"{where}: expected an array of shape {(*shape, 1)}, one channel last. Received: shape {image.shape}.")
+        raise ValueError(
+            f"{where}: expected an array of shape {(*shape, 1)}, one channel last. Received: shape {image.shape}."
+        )
     if image.dtype.kind != "f":
-        raise ValueError(f"{where}: expected floating-point intensities, nominally in [0, 1]. Received: {image.dtype}. Rescale it first.")
+        raise ValueError(
+            f"{where}: expected floating-point intensities, nominally in [0, 1]. Received: {image.dtype}. Rescale it"
+            " first."
+        )
     with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and is reported as such
         image = image.astype(np.float32, copy=False)
     check_finite(image, where)
@@ -22,7 +27,9 @@ def check_labels(labels, shape, classes, where):
         return None
     labels = np.asarray(labels)
     if labels.shape != tuple(shape):
-        raise ValueError(f"{where}: expected labels of the image's shape {tuple(shape)}. Received: shape {labels.shape}.")
+        raise ValueError(
+            f"{where}: expected labels of the image's shape {tuple(shape)}. Received: shape {labels.shape}."
+        )
     if labels.dtype.kind not in "iu":
         raise ValueError(f"{where}: expected integer labels. Received: {labels.dtype}.")
     if classes is None:
@@ -41,14 +48,19 @@ def check_finite(image, where):
     if suspicious:
         count = int(np.size(image) - np.isfinite(image).sum())
         if count:
-            raise ValueError(f"{where}: expected finite intensities. Received: {count} voxels that are NaN or infinite (as float32).")
+            raise ValueError(
+                f"{where}: expected finite intensities. Received: {count} voxels that are NaN or infinite (as float32)."
+            )
 
 
 def check_contrast(raw, where):
     """Refuse an image of one value: an empty export, or a slice beside the object."""
     low, high = raw.min(), raw.max()
     if low == high:
-        raise ValueError(f"{where}: expected an image with contrast. Received: {low} in every voxel. Leave it out, or export it again.")
+        raise ValueError(
+            f"{where}: expected an image with contrast. Received: {low} in every voxel. Leave it out, or export it"
+            " again."
+        )
 
 
 def check_bits(raw, rule, where):
@@ -57,12 +69,14 @@ def check_bits(raw, rule, where):
     if name == "fixed" and raw.dtype.kind in "iu" and raw.dtype.itemsize > 1 and raw.max() > low + 4 * (high - low):
         bits = 8 * raw.dtype.itemsize
         raise ValueError(
-            f"{where}: holds {bits}-bit values up to {raw.max()}, and the intensity rule fixed:{low:g}:{high:g} expects values up to about {high:g}."
+            f"{where}: holds {bits}-bit values up to {raw.max()}, and the intensity rule fixed:{low:g}:{high:g}"
+            f" expects values up to about {high:g}."
             f" Name the rule that fits, such as fixed:0:{2**bits}, or save the image with fewer bits."
         )
     if name == "fixed" and float(raw.max()) - float(raw.min()) < 0.02 * (high - low):
         raise ValueError(
-            f"{where}: holds values from {raw.min()} to {raw.max()}, less than 2 % of the range of the intensity rule fixed:{low:g}:{high:g}."
+            f"{where}: holds values from {raw.min()} to {raw.max()}, less than 2 % of the range of the intensity rule"
+            f" fixed:{low:g}:{high:g}."
             " Name the rule that fits: was the image scaled before?"
         )
 
@@ -79,7 +93,8 @@ def whole_labels(labels, where):
     fractional = ~((labels == np.round(labels)) & (np.abs(labels) < 2**31))  # NaN and infinity are among them
     if fractional.any():
         raise ValueError(
-            f"{where}: expected whole numbers as labels. Received: {int(fractional.sum())} voxels that are none, such as {labels[fractional][0]:g}."
+            f"{where}: expected whole numbers as labels. Received: {int(fractional.sum())} voxels that are none, such"
+            f" as {labels[fractional][0]:g}."
             " It was probably resampled linearly: resample labels with nearest neighbour."
         )
     return labels.astype(np.int32)
@@ -88,7 +103,9 @@ def whole_labels(labels, where):
 def check_not_empty(labels, where):
     """Refuse a label map that is background everywhere."""
     if not labels.any():
-        raise ValueError(f"{where}: expected labels above 0. Received: background in every voxel. Leave the image out, or label it.")
+        raise ValueError(
+            f"{where}: expected labels above 0. Received: background in every voxel. Leave the image out, or label it."
+        )
 
 
 def read_only(array):

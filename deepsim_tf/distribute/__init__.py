@@ -1,4 +1,7 @@
-"""Where a training runs: on one device, on several of this machine, or on several machines; the batches and the numbers are the same."""
+"""Where a training runs.
+
+On one device, on several of this machine, or on several machines; the batches and the numbers are the same.
+"""
 
 from deepsim_tf.distribute.strategy import (
     STRATEGIES,

@@ -40,17 +40,19 @@ class Background:
 def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), refine=0, background=None, verbose=1):
     """Measure registration runs on the pairs of a split, at the dataset's own resolution, and write what is seen.
 
-    Writes pairs.csv (a row a pair and method), summary.csv (means with 95 % intervals, identity first, and how surely the best
-    method beats each other), statistics.csv (tests between all methods), noise.csv where asked for, figures/ and report.html.
+    Writes pairs.csv (a row a pair and method), summary.csv (means with 95 % intervals, identity first, and how surely
+    the best method beats each other), statistics.csv (tests between all methods), noise.csv where asked for, figures/
+    and report.html.
 
     Args:
         folders: run folders of one dataset.
         split: `"train"`, `"val"` or `"test"`.
-        out: folder for the output. Default: the run folder where there is one run, or a folder in it that is named after
-            the split where that is not "val", and after the refinement where there is one.
+        out: folder for the output. Default: the run folder where there is one run, or a folder in it that is named
+            after the split where that is not "val", and after the refinement where there is one.
         data: folder of the dataset, where it has moved since the training.
         noise: standard deviations of Gaussian noise, added to both images of each pair, to measure the runs under.
-        refine: steps of instance refinement, whose results become a method each, beside those of the networks; 0 for none.
+        refine: steps of instance refinement, whose results become a method each, beside those of the networks; 0 for
+            none.
         background: see `Background`.
         verbose: 1 shows progress bars and prints the table.
 
@@ -58,7 +60,8 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), refine
         The summary, a DataFrame.
 
     Raises:
-        ValueError: no run folder, a run of segmentation or without a model, runs of several datasets, or no `out` for several runs.
+        ValueError: no run folder, a run of segmentation or without a model, runs of several datasets, or no `out` for
+            several runs.
     """
     background = background or Background()
     found = {pathlib.Path(folder): _registration_recipe(folder) for folder in folders}
@@ -67,7 +70,9 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), refine
     first = _same_dataset(found)
     if out is None and len(found) > 1:
         raise ValueError(f"{len(found)} runs need a folder for their comparison. Pass --out DIR (out=).")
-    if out is None:  # the run folder holds the validation; what is measured on another split, or refined, does not replace it
+    if (
+        out is None
+    ):  # the run folder holds the validation; what is measured on another split, or refined, does not replace it
         out = next(iter(found)) / ("" if split == "val" else split) / (f"refine-{refine}" if refine else "")
     out = pathlib.Path(out)
     images = first.native_images(split)
@@ -99,9 +104,16 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), refine
         with written_aside(out / name) as aside:
             table.to_csv(aside, index=False)
 
-    drawn = draw_comparison(out / "figures", images, models, tables, pairs, histories, noise=written.get("noise.csv"), background=background)
-    shown = {"Which differences are more than chance (one-sided Wilcoxon, Holm's correction)": written.get("statistics.csv")}
-    shown |= {"All weights of the regulariser": background.sweep, "The extractors on their own task": background.extractors}
+    drawn = draw_comparison(
+        out / "figures", images, models, tables, pairs, histories, noise=written.get("noise.csv"), background=background
+    )
+    shown = {
+        "Which differences are more than chance (one-sided Wilcoxon, Holm's correction)": written.get("statistics.csv")
+    }
+    shown |= {
+        "All weights of the regulariser": background.sweep,
+        "The extractors on their own task": background.extractors,
+    }
     write_report(
         out / "report.html",
         title=f"Registration of {images.name}, {split} pairs",
@@ -121,14 +133,22 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), refine
 def print_table(summary):
     """Print Dice, folds, distances and training time, a row a method; TRE where the images have landmarks."""
     # heading: (column, factor, digits)
-    shown = {"Dice": ("dice", 1, 4), "TRE mm": ("tre", 1, 3), "folds %": ("folds", 100, 2), "SD log|J|": ("sd_log_jacobian", 1, 3)}
+    shown = {
+        "Dice": ("dice", 1, 4),
+        "TRE mm": ("tre", 1, 3),
+        "folds %": ("folds", 100, 2),
+        "SD log|J|": ("sd_log_jacobian", 1, 3),
+    }
     shown |= {"HD95 mm": ("hd95", 1, 4), "s / step": ("seconds_per_step", 1, 3)}
     shown = {heading: how for heading, how in shown.items() if how[0] != "tre" or "tre" in summary}
     table = rich.table.Table("", *shown, box=rich.box.SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in summary.to_dict("records"):
-        cells = [f"{factor * row[name]:.{digits}f}" if np.isfinite(row[name]) else "-" for name, factor, digits in shown.values()]
+        cells = [
+            f"{factor * row[name]:.{digits}f}" if np.isfinite(row[name]) else "-"
+            for name, factor, digits in shown.values()
+        ]
         table.add_row(row["method"], *cells)
     rich.console.Console().print(table)
 
@@ -138,7 +158,10 @@ def _registration_recipe(folder):
     if recipe.task != "registration":
         raise ValueError(f"{folder} is a {recipe.task} run. Expected a run of train-registration.")
     if not (pathlib.Path(folder) / "model.keras").is_file():
-        raise ValueError(f"{folder} holds no model.keras: its training has not ended. The same train-registration command continues it.")
+        raise ValueError(
+            f"{folder} holds no model.keras: its training has not ended. The same train-registration command continues"
+            " it."
+        )
     return recipe
 
 
@@ -165,11 +188,20 @@ def _notes(recipe, images, split, refine, background):
         resolution = f"Networks work at 1/{recipe.downsample} of the resolution; their flows are scaled up"
         notes.append(f"{resolution}, and everything is measured at the full one.")
     if refine:
-        notes.append(f"Refined: up to {refine} steps of Adam on each pair, after the network. Examples and sliders show the networks' own flows.")
+        notes.append(
+            f"Refined: up to {refine} steps of Adam on each pair, after the network. Examples and sliders show the"
+            " networks' own flows."
+        )
     notes.append("Dice is the mean over all classes with background that occur in a pair.")
-    notes.append("Folds are voxels with a Jacobian determinant of 0 or less; NDV is the volume of the cells that turn over (Liu et al. 2024).")
+    notes.append(
+        "Folds are voxels with a Jacobian determinant of 0 or less; NDV is the volume of the cells that turn over (Liu"
+        " et al. 2024)."
+    )
     if background.reference is not None:
-        matched = f"Dice matched is that of a method's sweep at SD log|J| = {background.reference:.3f}, interpolated between its weights"
+        matched = (
+            f"Dice matched is that of a method's sweep at SD log|J| = {background.reference:.3f}, interpolated"
+            " between its weights"
+        )
         notes.append(f"{matched}; without a value, the sweep does not reach it.")
     return notes
 

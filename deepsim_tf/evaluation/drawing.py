@@ -29,21 +29,30 @@ def draw_comparison(folder, images, models, tables, pairs, histories, *, noise=N
     # Without labels there is no Dice, and the loss, on each method's own scale, is what remains.
     measure = "val_dice" if all("val_dice" in history for history in histories.values()) else "val_loss"
     convergence = figures.convergence(histories, folder / "convergence", measure=measure)
-    drawn = {f"Validation {measure[4:].replace('dice', 'Dice')} during training (as figure 2 of the paper)": convergence}
+    drawn = {
+        f"Validation {measure[4:].replace('dice', 'Dice')} during training (as figure 2 of the paper)": convergence
+    }
     if labelled:
-        drawn["Dice of the pairs (as figure 3 of the paper)"] = figures.dice_boxplot(pairs, folder / "dice", title=images.name)
+        drawn["Dice of the pairs (as figure 3 of the paper)"] = figures.dice_boxplot(
+            pairs, folder / "dice", title=images.name
+        )
         drawn["Dice of each class"] = figures.dice_per_class(pairs, folder / "dice_per_class", title=images.name)
     if background.sweep is not None and background.sweep["dice"].notna().any():
         caption = "Dice against smoothness, for every weight of the regulariser"
         drawn[caption] = figures.smoothness(background.sweep, folder / "smoothness", reference=background.reference)
     if noise is not None:
-        drawn["Dice under noise in both images, without training on it"] = figures.noise_robustness(noise, folder / "noise")
+        drawn["Dice under noise in both images, without training on it"] = figures.noise_robustness(
+            noise, folder / "noise"
+        )
     drawn |= _draw_example(folder, images, models, tables, labelled)
     return {caption: next(path for path in paths if str(path).endswith(".png")) for caption, paths in drawn.items()}
 
 
 def example_pairs(images, models, identity):
-    """The pairs with the lowest Dice before registration, for the report's slider: moving, fixed, and warped by each method."""
+    """The pairs with the lowest Dice before registration, for the report's slider.
+
+    Moving, fixed, and warped by each method.
+    """
     order = np.argsort(identity["dice"].fillna(0).to_numpy(), kind="stable")[:EXAMPLES]
     examples = []
     for k in order:
@@ -55,13 +64,20 @@ def example_pairs(images, models, identity):
 
 
 def _draw_example(folder, images, models, tables, labelled):
-    """One pair, the one that needs registration most: each method, all methods, features and similarity of a DeepSim."""
+    """One pair, the one that needs registration most.
+
+    Each method, all methods, features and similarity of a DeepSim.
+    """
     identity, drawn = tables["identity"], {}
     k = int(identity["dice"].argmin()) if labelled else 0
     moving, fixed, moving_labels, fixed_labels = images.pair(k)
     registered = {method: register(model, moving, fixed) for method, model in models.items()}
     labelled = moving_labels is not None
-    warped_labels = {method: warp_labels(moving_labels, result["flow"]) for method, result in registered.items()} if labelled else None
+    warped_labels = (
+        {method: warp_labels(moving_labels, result["flow"]) for method, result in registered.items()}
+        if labelled
+        else None
+    )
     name = f"{identity['moving'][k]} to {identity['fixed'][k]}"
     for method, result in registered.items():
         stem = folder / f"example_{_file_name(method)}"

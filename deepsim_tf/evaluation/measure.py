@@ -23,10 +23,12 @@ def evaluate(model, images, *, quick=False, refine=0, verbose=1):
         verbose: 1 shows a progress bar.
 
     Returns:
-        pandas.DataFrame, one row a pair: moving, fixed (names), dice (mean over the classes present), dice_<class>, accuracy (fraction
-        of voxels with equal labels), hd95 and assd (means over the foreground classes, in mm), tre (target registration error: mean
-        over the landmarks, in mm; only where the images have landmarks), folds (fraction of voxels), sd_log_jacobian, ndv
-        (non-diffeomorphic volume, in percent), seconds (of the prediction, with its refinement). Without labels, what compares them is NaN.
+        pandas.DataFrame, one row a pair: moving, fixed (names), dice (mean over the classes present), dice_<class>,
+            accuracy (fraction
+        of voxels with equal labels), hd95 and assd (means over the foreground classes, in mm), tre (target registration
+        error: mean over the landmarks, in mm; only where the images have landmarks), folds (fraction of voxels),
+        sd_log_jacobian, ndv (non-diffeomorphic volume, in percent), seconds (of the prediction, with its refinement).
+        Without labels, what compares them is NaN.
     """
     model = None if model is None else open_model(model)
     rows = []
@@ -40,7 +42,9 @@ def evaluate(model, images, *, quick=False, refine=0, verbose=1):
     for k, (i, j) in enumerate(tqdm.tqdm(pairs, desc="evaluate", unit="pair", disable=not verbose)):
         moving, fixed, moving_labels, fixed_labels = images.pair(k)
         if k == 0 and model is not None:
-            predict_flow(model, moving, fixed, refine=min(refine, 1))  # builds the graphs, which is not the time of a prediction
+            predict_flow(
+                model, moving, fixed, refine=min(refine, 1)
+            )  # builds the graphs, which is not the time of a prediction
         started, flow = time.perf_counter(), np.zeros((*images.shape, len(images.shape)), "float32")
         if model is not None:
             flow = predict_flow(model, moving, fixed, refine=refine)
@@ -84,8 +88,13 @@ def _overlap(images, flow, moving_labels, fixed_labels, quick):
         "accuracy": float(metrics.voxel_accuracy(fixed_labels, warped_labels)),
     }
     if not quick:
-        distances = metrics.surface_distances(fixed_labels, warped_labels, images.classes, spacing=images.spacing, background=False)
-        found |= {"hd95": _mean_of_foreground(distances["hausdorff95"]), "assd": _mean_of_foreground(distances["surface_distance"])}
+        distances = metrics.surface_distances(
+            fixed_labels, warped_labels, images.classes, spacing=images.spacing, background=False
+        )
+        found |= {
+            "hd95": _mean_of_foreground(distances["hausdorff95"]),
+            "assd": _mean_of_foreground(distances["surface_distance"]),
+        }
     return found
 
 

@@ -20,7 +20,8 @@ def noise_table(models, images, sigmas=SIGMAS, *, seed=0, verbose=1):
         verbose: 1 shows progress bars.
 
     Returns:
-        DataFrame with a row a method and sigma: method, sigma, dice (mean over the pairs), dice_low and dice_high (95 % interval).
+        DataFrame with a row a method and sigma: method, sigma, dice (mean over the pairs), dice_low and dice_high (95 %
+            interval).
     """
     rows = []
     for sigma in sigmas:
@@ -28,7 +29,9 @@ def noise_table(models, images, sigmas=SIGMAS, *, seed=0, verbose=1):
         for method, model in models.items():
             dice = evaluate(model, noisy, quick=True, verbose=verbose)["dice"].dropna().to_numpy()
             low, high = bootstrap_interval(dice)
-            rows.append({"method": method, "sigma": float(sigma), "dice": dice.mean(), "dice_low": low, "dice_high": high})
+            rows.append(
+                {"method": method, "sigma": float(sigma), "dice": dice.mean(), "dice_low": low, "dice_high": high}
+            )
     return pandas.DataFrame(rows)
 
 

@@ -1,4 +1,7 @@
-"""The report of a run: one self-contained HTML file with the tables, pairs to fade between, the figures and the recipe."""
+"""The report of a run.
+
+One self-contained HTML file with the tables, pairs to fade between, the figures and the recipe.
+"""
 
 import json
 import math
@@ -31,7 +34,10 @@ HEADINGS = {
     "best_p_holm": "best is better: p (Holm)",
     "best_cohens_d": "best is better: Cohen's d",
 }
-PERCENT = {"folds": 100, "ndv": 1}  # columns in percent, and what makes them so: folds are a fraction, NDV is a percentage already
+PERCENT = {
+    "folds": 100,
+    "ndv": 1,
+}  # columns in percent, and what makes them so: folds are a fraction, NDV is a percentage already
 MAX_CLASSES = 8  # Dice columns of a table; more go into one of their own, collapsed, a row a class
 
 
@@ -41,15 +47,17 @@ def write_report(path, *, title, summary, figures, config, notes=(), tables=None
     Args:
         path: the HTML file to write; an existing one is replaced in one step.
         title: heading of the page, plain text.
-        summary: summary.csv as a DataFrame, one row per method: method, pairs, dice, dice_<class>, folds (fraction, 0 to 1), ndv (percent),
-            sd_log_jacobian, seconds_per_step. Every column is shown; the highest value of each Dice column is bold. Columns <name>_low and
-            <name>_high, a 95 % interval of the mean, are shown in the column <name>; more than 8 dice_<class> in a collapsed table.
+        summary: summary.csv as a DataFrame, one row per method: method, pairs, dice, dice_<class>, folds (fraction, 0
+            to 1), ndv (percent), sd_log_jacobian, seconds_per_step. Every column is shown; the highest value of each
+            Dice column is bold. Columns <name>_low and <name>_high, a 95 % interval of the mean, are shown in the
+            column <name>; more than 8 dice_<class> in a collapsed table.
         figures: dict from caption to a PNG file.
         config: the resolved recipe, anything `json.dumps` takes (other objects are written as text).
         notes: sentences under the heading, plain text.
         tables: dict from caption to a DataFrame, or None: shown after the summary by the same rules.
-        pairs: examples to fade from moving over warped to fixed, each {"name": ..., "moving": image, "warped": {method: image}, "fixed": image}.
-            Images are (h, w) or (d, h, w), with or without a last axis of 1; of a volume, slices along each axis are shown.
+        pairs: examples to fade from moving over warped to fixed, each {"name": ..., "moving": image, "warped": {method:
+            image}, "fixed": image}. Images are (h, w) or (d, h, w), with or without a last axis of 1; of a volume,
+            slices along each axis are shown.
 
     Returns:
         The path written.
@@ -60,13 +68,19 @@ def write_report(path, *, title, summary, figures, config, notes=(), tables=None
     for name in ("method", "dice"):
         if name not in summary:
             received = ", ".join(map(str, summary.columns))
-            raise ValueError(f"The summary has no column {name!r}. Received: {received}. Pass the table of summary.csv.")
+            raise ValueError(
+                f"The summary has no column {name!r}. Received: {received}. Pass the table of summary.csv."
+            )
     options = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=FileSystemLoader(TEMPLATES), **options)
     page = environment.get_template("report.html.j2").render(
         title=title,
         notes=notes,
-        tables=[part for caption, table in {"Summary": summary, **(tables or {})}.items() for part in _tables(caption, table)],
+        tables=[
+            part
+            for caption, table in {"Summary": summary, **(tables or {})}.items()
+            for part in _tables(caption, table)
+        ],
         pairs=[{"name": pair["name"], "slices": slices_of(pair)} for pair in pairs],
         figures={caption: _data_uri(file) for caption, file in figures.items()},
         config=json.dumps(config, indent=2, default=str, ensure_ascii=False),
@@ -87,14 +101,22 @@ def _tables(caption, table):
         return [_table(caption, columns)]
     of_class = {name: columns.pop(name) for name in classes}
     first = next(iter(columns.values()))  # the methods
-    rows = [[_text(name[5:]), *(_cell("dice", value, _printed_maximum(values)) for value in values)] for name, values in of_class.items()]
+    rows = [
+        [_text(name[5:]), *(_cell("dice", value, _printed_maximum(values)) for value in values)]
+        for name, values in of_class.items()
+    ]
     folded = {"caption": f"{caption}: Dice of each class", "rows": rows, "folded": True, "intervals": False}
     folded["headings"] = [{"text": text, "words": n == 0} for n, text in enumerate(["Class", *map(str, first)])]
     return [_table(caption, columns), folded]
 
 
 def _table(caption, columns):
-    ends = {end for name in columns for end in (f"{name}_low", f"{name}_high") if {f"{name}_low", f"{name}_high"} <= set(columns)}
+    ends = {
+        end
+        for name in columns
+        for end in (f"{name}_low", f"{name}_high")
+        if {f"{name}_low", f"{name}_high"} <= set(columns)
+    }
     cells = []
     for name, values in columns.items():
         if name not in ends:
@@ -105,8 +127,16 @@ def _table(caption, columns):
                     low, high = (_cell(name, end, None)["text"] for end in (low, high))
                     cell["interval"] = f"{low}–{high}" if "–" not in (low, high) else ""
             cells.append(column)
-    headings = [{"text": _heading(name), "words": _words(values)} for name, values in columns.items() if name not in ends]
-    return {"caption": caption, "headings": headings, "rows": list(zip(*cells)), "folded": False, "intervals": bool(ends)}
+    headings = [
+        {"text": _heading(name), "words": _words(values)} for name, values in columns.items() if name not in ends
+    ]
+    return {
+        "caption": caption,
+        "headings": headings,
+        "rows": list(zip(*cells)),
+        "folded": False,
+        "intervals": bool(ends),
+    }
 
 
 def _heading(name):
@@ -129,7 +159,10 @@ def _text(text):
 
 
 def _cell(name, value, best):
-    """One table cell: its text, what it is sorted by (None: the text; "": no value, so last), and whether it is the best of its column."""
+    """One table cell.
+
+    Its text, what it is sorted by (None: the text; "": no value, so last), and whether it is the best of its column.
+    """
     if isinstance(value, bool):
         return _text("yes" if value else "no")
     if value is None or (isinstance(value, numbers.Real) and not math.isfinite(value)):
@@ -149,7 +182,12 @@ def _cell(name, value, best):
         text = f"{value:.3g}"  # chosen, not measured: no trailing zeros
     else:
         text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
-    return {"text": text.replace("-", "−"), "sort": repr(float(value)), "best": base == "dice" and text == best, "interval": ""}
+    return {
+        "text": text.replace("-", "−"),
+        "sort": repr(float(value)),
+        "best": base == "dice" and text == best,
+        "interval": "",
+    }
 
 
 def _small(value):
@@ -161,5 +199,7 @@ def _data_uri(file):
     data = file.read_bytes() if file.is_file() else b""
     if not data.startswith(b"\x89PNG"):
         found = "another kind of file" if data else "no file, or an empty one"
-        raise ValueError(f"{file} cannot go into the report. Expected: a PNG. Received: {found}. Draw it with deepsim_tf.figures.")
+        raise ValueError(
+            f"{file} cannot go into the report. Expected: a PNG. Received: {found}. Draw it with deepsim_tf.figures."
+        )
     return png_uri(data)

@@ -1,8 +1,8 @@
 """Statistics of a comparison: which differences between methods are more than chance, and how sure a mean is.
 
-Everything here reads the table of pairs (pairs.csv): one row a pair and method, with the columns method, moving, fixed and
-the measures. What is tested are the pairs of that table; pairs that share images, as neighbouring frames of one movie do,
-are not independent, and the true uncertainty about other movies is larger.
+Everything here reads the table of pairs (pairs.csv): one row a pair and method, with the columns method, moving, fixed
+and the measures. What is tested are the pairs of that table; pairs that share images, as neighbouring frames of one
+movie do, are not independent, and the true uncertainty about other movies is larger.
 """
 
 import itertools
@@ -20,9 +20,10 @@ def compare(pairs, measure="dice", *, better="higher"):
     """Test for each ordered pair of methods whether the first is better, pair by pair of images.
 
     The test is Wilcoxon's signed-rank test, one-sided, of the differences method - other. Differences of 0 are left out
-    (Wilcoxon's own treatment) and equal ones share their rank; they are rounded to 12 decimals first, so that ties are ties.
-    Up to 50 differences without ties the p value is exact (with ties up to 13, from SciPy 1.15 on), otherwise the normal
-    approximation without correction for continuity. Pairs where the measure is NaN for either method are left out.
+    (Wilcoxon's own treatment) and equal ones share their rank; they are rounded to 12 decimals first, so that ties are
+    ties. Up to 50 differences without ties the p value is exact (with ties up to 13, from SciPy 1.15 on), otherwise the
+    normal approximation without correction for continuity. Pairs where the measure is NaN for either method are left
+    out.
 
     Args:
         pairs: DataFrame with the columns method, moving, fixed and `measure`, each method on the same pairs.
@@ -31,28 +32,31 @@ def compare(pairs, measure="dice", *, better="higher"):
 
     Returns:
         DataFrame, one row an ordered pair of methods, in order of appearance:
-        method, other; pairs, the number compared; mean_difference of method - other, in units of the measure; cohens_d, the mean
-        of the differences over their standard deviation (d_z of paired samples, n - 1; NaN where they do not vary);
-        p, that such an advantage of `method` is chance; p_holm, p corrected for all tests of the table after Holm;
-        note, empty or why a number is missing. Of fewer than 5 pairs p is NaN; where no pair differs it is 1.
+        method, other; pairs, the number compared; mean_difference of method - other, in units of the measure; cohens_d,
+        the mean of the differences over their standard deviation (d_z of paired samples, n - 1; NaN where they do not
+        vary); p, that such an advantage of `method` is chance; p_holm, p corrected for all tests of the table after
+        Holm; note, empty or why a number is missing. Of fewer than 5 pairs p is NaN; where no pair differs it is 1.
 
     Raises:
         ValueError: missing columns, a pair twice, pairs that one method has and another lacks, one method only.
 
     Example:
-        >>> table = pandas.DataFrame({"method": ["a"] * 5 + ["b"] * 5, "moving": [*range(5)] * 2, "fixed": [*range(1, 6)] * 2})
+        >>> table = pandas.DataFrame({"method": ["a"] * 5 + ["b"] * 5, "moving": [*range(5)] * 2})
+        >>> table["fixed"] = table["moving"] + 1
         >>> table["dice"] = [0.81, 0.82, 0.83, 0.84, 0.85, 0.80, 0.80, 0.80, 0.80, 0.80]
         >>> compare(table)[["method", "other", "mean_difference", "p", "p_holm"]].round(4).values.tolist()
         [['a', 'b', 0.03, 0.0312, 0.0625], ['b', 'a', -0.03, 1.0, 1.0]]
 
     Reference:
-        Wilcoxon, Biometrics Bulletin 1 (1945); Holm, Scandinavian Journal of Statistics 6 (1979); Cohen, Statistical power
-        analysis for the behavioral sciences (1988), section 2.3.5 (d_z).
+        Wilcoxon, Biometrics Bulletin 1 (1945); Holm, Scandinavian Journal of Statistics 6 (1979); Cohen, Statistical
+        power analysis for the behavioral sciences (1988), section 2.3.5 (d_z).
     """
     checks.known("better", better, ("higher", "lower"))
     values = _by_method(pairs, measure)
     if len(values.columns) < 2:
-        raise ValueError(f"compare expects at least two methods. Received: {', '.join(map(str, values.columns)) or 'no rows'}.")
+        raise ValueError(
+            f"compare expects at least two methods. Received: {', '.join(map(str, values.columns)) or 'no rows'}."
+        )
     rows = []
     for method, other in itertools.permutations(values.columns, 2):
         difference = (values[method] - values[other]).dropna().to_numpy().round(12)
@@ -118,7 +122,9 @@ def bootstrap_interval(values, *, seed=0, level=0.95):
     values = np.asarray(values, "float64").ravel()
     values = values[~np.isnan(values)]
     if np.isinf(values).any():
-        raise ValueError(f"bootstrap_interval expects finite values or NaN. Received: {np.isinf(values).sum()} that are infinite.")
+        raise ValueError(
+            f"bootstrap_interval expects finite values or NaN. Received: {np.isinf(values).sum()} that are infinite."
+        )
     if len(values) < 2:
         return np.nan, np.nan
     if np.ptp(values) == 0:
@@ -133,7 +139,8 @@ def add_intervals(summary, pairs, measure="dice", *, seed=0, level=0.95):
     """The summary with the columns dice_low and dice_high behind dice: the interval of each method's mean.
 
     Args:
-        summary: DataFrame of one row a method, with the columns method and `measure`, as `evaluation.summarise` makes it.
+        summary: DataFrame of one row a method, with the columns method and `measure`, as `evaluation.summarise` makes
+            it.
         pairs: the table of pairs that it summarises.
         measure: another column than dice; the new ones are named after it.
         seed, level: see `bootstrap_interval`.
@@ -149,7 +156,10 @@ def add_intervals(summary, pairs, measure="dice", *, seed=0, level=0.95):
     missing = [str(method) for method in summary["method"] if method not in set(pairs["method"])]
     if missing:
         raise ValueError(f"pairs must hold rows of each method of the summary. Received none of: {', '.join(missing)}.")
-    intervals = [bootstrap_interval(pairs.loc[pairs["method"] == method, measure], seed=seed, level=level) for method in summary["method"]]
+    intervals = [
+        bootstrap_interval(pairs.loc[pairs["method"] == method, measure], seed=seed, level=level)
+        for method in summary["method"]
+    ]
     summary = summary.drop(columns=[f"{measure}_low", f"{measure}_high"], errors="ignore")
     place = summary.columns.get_loc(measure) + 1
     summary.insert(place, f"{measure}_low", [low for low, _ in intervals])
@@ -158,9 +168,12 @@ def add_intervals(summary, pairs, measure="dice", *, seed=0, level=0.95):
 
 
 def add_best(summary, tests, measure="dice"):
-    """The summary with the columns best_p_holm and best_cohens_d: how surely, and by how much, the best method beats that of the row.
+    """The summary with the columns best_p_holm and best_cohens_d.
 
-    The best is the method of the highest mean; its own row has NaN. All ordered pairs of methods are in the table of `compare`.
+    How surely, and by how much, the best method beats that of the row.
+
+    The best is the method of the highest mean; its own row has NaN. All ordered pairs of methods are in the table of
+    `compare`.
 
     Args:
         summary: DataFrame of one row a method, with the columns method and `measure`.
@@ -187,19 +200,29 @@ def _columns(name, table, columns):
 
 
 def _by_method(pairs, measure):
-    """The measure with a row a pair of images and a column a method, after a check that each method has each pair once."""
+    """The measure, a row for each pair of images and a column for each method, each pair there once."""
     _columns("pairs", pairs, ("method", "moving", "fixed", measure))
     twice = pairs[pairs.duplicated(["method", "moving", "fixed"])]
     if len(twice):
         row = twice.iloc[0]
-        raise ValueError(f"pairs must hold each pair once a method. Received twice: {row['moving']} to {row['fixed']} of {row['method']}.")
-    index = {method: pandas.MultiIndex.from_frame(rows[["moving", "fixed"]]) for method, rows in pairs.groupby("method", sort=False)}
+        raise ValueError(
+            f"pairs must hold each pair once a method. Received twice: {row['moving']} to {row['fixed']} of"
+            f" {row['method']}."
+        )
+    index = {
+        method: pandas.MultiIndex.from_frame(rows[["moving", "fixed"]])
+        for method, rows in pairs.groupby("method", sort=False)
+    }
     every = pandas.MultiIndex.from_frame(pairs[["moving", "fixed"]].drop_duplicates())
     for method, own in index.items():
         lacking = every.difference(own, sort=False)
         if len(lacking):
-            first = ", ".join(f"{moving} to {fixed}" for moving, fixed in lacking[:3]) + (", ..." if len(lacking) > 3 else "")
-            raise ValueError(f"Methods are compared on the same pairs. {method} lacks {len(lacking)} of {len(every)}: {first}.")
+            first = ", ".join(f"{moving} to {fixed}" for moving, fixed in lacking[:3]) + (
+                ", ..." if len(lacking) > 3 else ""
+            )
+            raise ValueError(
+                f"Methods are compared on the same pairs. {method} lacks {len(lacking)} of {len(every)}: {first}."
+            )
     return pairs.pivot(index=["moving", "fixed"], columns="method", values=measure)[list(index)].astype("float64")
 
 

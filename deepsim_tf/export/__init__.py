@@ -1,4 +1,7 @@
-"""A registration model as a folder for TensorFlow Serving, which needs no Python: grids, intensity rules and signatures as graphs."""
+"""A registration model as a folder for TensorFlow Serving, which needs no Python.
+
+Grids, intensity rules and signatures as graphs.
+"""
 
 from deepsim_tf.export.saved_model import export
 

@@ -15,11 +15,13 @@ def converter():
     try:
         return importlib.import_module("tf2onnx")
     except ModuleNotFoundError:
-        raise ValueError("format 'onnx' needs the converter tf2onnx. Install it: pip install 'tf2onnx>=1.17,<1.18'") from None
+        raise ValueError(
+            "format 'onnx' needs the converter tf2onnx. Install it: pip install 'tf2onnx>=1.17,<1.18'"
+        ) from None
 
 
 def write_onnx(folder, functions):
-    """Write `folder/NAME.onnx` for each function, with its weights, its named inputs and outputs, and any batch and size.
+    """Write `folder/NAME.onnx` for each function, with weights, named inputs and outputs, any batch and size.
 
     The checks of what is sent (finite images, contrast, equal numbers) do not exist in ONNX, and are left out.
     """
@@ -28,4 +30,6 @@ def write_onnx(folder, functions):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the converter on names of NumPy's and ONNX's past
             file = str(folder / f"{name}.onnx")
-            converter().convert.from_function(function, input_signature=function.input_signature, opset=OPSET, output_path=file)
+            converter().convert.from_function(
+                function, input_signature=function.input_signature, opset=OPSET, output_path=file
+            )

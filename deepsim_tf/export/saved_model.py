@@ -23,30 +23,32 @@ FORMATS = {"tensorflow": "saved_model.pb", "onnx": "serving_default.onnx"}  # an
 def export(model, path, *, format="tensorflow", verbose=1):
     """Write a registration model as a SavedModel for TensorFlow Serving, in the next free version of a folder.
 
-    The model's intensity rule and its grid are inside: a client sends images as they are in the files, of any size, and gets what
-    `ds.register` gives (warped images keep the moving images' own intensities). Signatures, with named inputs and outputs, and any
-    batch:
+    The model's intensity rule and its grid are inside: a client sends images as they are in the files, of any size, and
+    gets what `ds.register` gives (warped images keep the moving images' own intensities). Signatures, with named inputs
+    and outputs, and any batch:
 
-    * `serving_default`: `moving`, `fixed` (batch, *spatial, 1) float32 -> `warped` (batch, *spatial of fixed, 1), and `flow`
-      (batch, *spatial of fixed, ndim), the displacement in voxels;
-    * `similarity`, where the model was trained with DeepSim: `fixed`, `warped` -> `similarity` (batch,), and one such for each level
-      (`level_1`, ..), 1 is best; measured on the model's grid, as in training;
+    * `serving_default`: `moving`, `fixed` (batch, *spatial, 1) float32 -> `warped` (batch, *spatial of fixed, 1), and
+      `flow` (batch, *spatial of fixed, ndim), the displacement in voxels;
+    * `similarity`, where the model was trained with DeepSim: `fixed`, `warped` -> `similarity` (batch,), and one such
+      for each level (`level_1`, ..), 1 is best; measured on the model's grid, as in training;
     * `warp_labels`: `labels` (batch, *spatial) int32, `flow` -> `warped_labels`, nearest voxel.
 
-    A server that watches `path` never sees half a model: it is written in a hidden folder, and renamed. Exports into one folder at the
-    same time get different versions.
+    A server that watches `path` never sees half a model: it is written in a hidden folder, and renamed. Exports into
+    one folder at the same time get different versions.
 
     Args:
         model: a registration model, or the path of one or of its run folder.
         path: folder of the served model, whose name is the model's name: `path/1`, `path/2`, .. are its versions.
-        format: `"tensorflow"`, or `"onnx"` for a file of each signature (needs `tf2onnx`), which checks nothing of what is sent.
+        format: `"tensorflow"`, or `"onnx"` for a file of each signature (needs `tf2onnx`), which checks nothing of what
+            is sent.
         verbose: 1 prints a line where the warm-up file is left out, for want of `tensorflow-serving-api`.
 
     Returns:
         pathlib.Path of the version folder.
 
     Raises:
-        ValueError: no registration model; a path that is a file, whose name is a number, or that holds the other format.
+        ValueError: no registration model; a path that is a file, whose name is a number, or that holds the other
+            format.
         OSError: the disk is full, or the folder cannot be written.
 
     Example:
@@ -66,7 +68,10 @@ def export(model, path, *, format="tensorflow", verbose=1):
             warmed = _write_saved_model(aside, model, functions, folder.name)
     version = _take_next_version(staged, folder)
     if format == "tensorflow" and not warmed and verbose:
-        print(f"{version} has no warm-up file: the first request to a server will be slow. For one: pip install tensorflow-serving-api")
+        print(
+            f"{version} has no warm-up file: the first request to a server will be slow. For one: pip install"
+            " tensorflow-serving-api"
+        )
     return version
 
 
@@ -82,19 +87,30 @@ def _served_folder(path, format):
     if folder.name in ("", ".."):  # the current folder, or its parent: whose name is the model's
         folder = pathlib.Path(os.path.abspath(path))
     if folder.name.isdecimal() or not folder.name:
-        raise ValueError(f"path must be the folder of the served model, without a version, as in served/cells. Received: {os.fspath(path)}.")
+        raise ValueError(
+            "path must be the folder of the served model, without a version, as in served/cells. Received:"
+            f" {os.fspath(path)}."
+        )
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"path must be the folder of the served model. Received: {path}, which is a file. Choose another folder.")
+        raise ValueError(
+            f"path must be the folder of the served model. Received: {path}, which is a file. Choose another folder."
+        )
     for other, file in FORMATS.items():
         if other != format and any(folder.glob(f"*/{file}")):
-            raise ValueError(f"{path} holds versions in the format {other!r}, and a server reads one format. Choose another folder for {format!r}.")
+            raise ValueError(
+                f"{path} holds versions in the format {other!r}, and a server reads one format. Choose another folder"
+                f" for {format!r}."
+            )
     return folder
 
 
 def _registration_model(model):
     found = open_model(model)
     if not isinstance(found, RegistrationModel):
-        raise ValueError(f"export expects a model of ds.models.registration_model, or a run of train-registration. Received: {type(found).__name__}.")
+        raise ValueError(
+            "export expects a model of ds.models.registration_model, or a run of train-registration. Received:"
+            f" {type(found).__name__}."
+        )
     return found
 
 

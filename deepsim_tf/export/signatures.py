@@ -46,13 +46,15 @@ def _register(model):
     fit = model.image_fit or "resample"
 
     def register(moving, fixed):
-        """Images as they are in the files, (batch, *spatial, 1) -> warped (batch, *spatial of fixed, 1) and flow (.., ndim)."""
+        """Images as in the files, (batch, *spatial, 1) -> warped, flow: (batch, *spatial of fixed, 1 or ndim)."""
         size, fixed_size = tf.shape(moving), tf.shape(fixed)
         compared = size[:-1], fixed_size[:-1]
         if model.image_fit is not None:  # only then images may differ in size, as in ds.register
             compared = size[:1], fixed_size[:1]
         what = "as many moving as fixed images" + (", of one size" if model.image_fit is None else "")
-        with tf.control_dependencies([tf.debugging.assert_equal(*compared, f"{checks.MARKER}The served model expects {what}.")]):
+        with tf.control_dependencies(
+            [tf.debugging.assert_equal(*compared, f"{checks.MARKER}The served model expects {what}.")]
+        ):
             pair = {name: _on_grid(model, name, image, fit) for name, image in (("moving", moving), ("fixed", fixed))}
         flow = model.network(pair, training=False)["flow"]
         flow = flow_on_images(flow, fixed_size[1:-1], size[1:-1], fit)
@@ -65,13 +67,18 @@ def _similarity(model):
     loss, fit = model.similarity, model.image_fit or "resample"
 
     def similarity(fixed, warped):
-        """DeepSim of image pairs on the model's grid, each (batch,): `similarity`, the mean of the levels, and each level's."""
+        """DeepSim of image pairs on the model's grid, each (batch,).
+
+        `similarity`, the mean of the levels, and each level's.
+        """
         pair = [_on_grid(model, name, image, fit) for name, image in (("fixed", fixed), ("warped", warped))]
         features = [loss.extractor(image) for image in pair]
         # An atlas needs no case of its own: the client sends it as the fixed image.
         weights = None if loss.foreground is None else tf.cast(pair[0][..., 0] > loss.foreground, tf.float32)
         arguments = {"eps": loss.eps, "zero_mean": loss.zero_mean, "weights": weights}
-        levels = {level: 1 - deepsim(*({level: pyramid[level]} for pyramid in features), **arguments) for level in loss.levels}
+        levels = {
+            level: 1 - deepsim(*({level: pyramid[level]} for pyramid in features), **arguments) for level in loss.levels
+        }
         return {"similarity": sum(levels.values()) / len(levels), **levels}
 
     return similarity

@@ -21,7 +21,9 @@ def write_warmup(folder, name, functions):
         Whether it was written: it needs `tensorflow-serving-api`, which has the format of the requests.
     """
     try:
-        predict_pb2, prediction_log_pb2 = (importlib.import_module(f"tensorflow_serving.apis.{part}_pb2") for part in ("predict", "prediction_log"))
+        predict_pb2, prediction_log_pb2 = (
+            importlib.import_module(f"tensorflow_serving.apis.{part}_pb2") for part in ("predict", "prediction_log")
+        )
     except ModuleNotFoundError:
         return False
     file = folder / FILE

@@ -48,7 +48,9 @@ class FeatureExtractor(keras.Model):
         model = load_model(model_or_path) if isinstance(model_or_path, (str, os.PathLike)) else model_or_path
         graph = getattr(model, "network", model)
         if not getattr(graph, "inputs", None):
-            raise ValueError(f"from_model needs a functional Keras model that has been built. Received: {type(model).__name__}.")
+            raise ValueError(
+                f"from_model needs a functional Keras model that has been built. Received: {type(model).__name__}."
+            )
         taps = _named_layers(graph, layers) if layers else _encoder_layers(graph)
         encoder = _copy_encoder(graph, taps)
         if layers:  # named by their size, which only the built graph tells
@@ -57,7 +59,9 @@ class FeatureExtractor(keras.Model):
 
     @classmethod
     def vgg16(cls, weights="imagenet", *, levels="all"):
-        """The frozen VGG16 of photographs, for DeepSim_VGG: relu1_2, relu2_2 and relu3_3 as level_0, level_1 and level_2.
+        """The frozen VGG16 of photographs, for DeepSim_VGG.
+
+        Relu1_2, relu2_2 and relu3_3 as level_0, level_1 and level_2.
 
         Grey images in [0, 1] are repeated to three channels, and scaled as the weights expect. 2-D only.
 
@@ -79,16 +83,24 @@ class FeatureExtractor(keras.Model):
             checks.existing_file(weights, "VGG16 weights")
         try:
             network = keras.applications.VGG16(include_top=False, weights=weights, input_tensor=x)
-        except Exception as error:  # Keras raises a bare Exception for a failed download, and many kinds for a wrong file
+        except (
+            Exception
+        ) as error:  # Keras raises a bare Exception for a failed download, and many kinds for a wrong file
             raise ValueError(
                 f"The weights {weights!r} of VGG16 could not be loaded ({' '.join(str(error).split())[:200]})."
                 " Without a network, pass the path of vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 (weights=)."
             ) from None
-        taps = {f"level_{k}": network.get_layer(name).output for k, name in enumerate(("block1_conv2", "block2_conv2", "block3_conv3"))}
+        taps = {
+            f"level_{k}": network.get_layer(name).output
+            for k, name in enumerate(("block1_conv2", "block2_conv2", "block3_conv3"))
+        }
         return cls(keras.Model(images, taps)).select(levels)
 
     def select(self, levels):
-        """The extractor of some of the levels (`"all"` or a list of names): the same layers, up to the deepest of them."""
+        """The extractor of some of the levels (`"all"` or a list of names).
+
+        The same layers, up to the deepest of them.
+        """
         names = level_names(levels, self.levels)
         if names == self.levels:
             return self
@@ -117,7 +129,10 @@ class FeatureExtractor(keras.Model):
             raise ValueError(f"This FeatureExtractor was trained on images of {self.channels} channel(s). {received}")
         least = 2 ** max(int(level.split("_")[1]) for level in self.levels)
         if any(n is not None and n < least for n in inputs.shape[1:-1]):
-            raise ValueError(f"Images must have at least {least} voxels a side for {self.levels[-1]}. {received} Use larger ones, or fewer levels.")
+            raise ValueError(
+                f"Images must have at least {least} voxels a side for {self.levels[-1]}. {received} Use larger ones,"
+                " or fewer levels."
+            )
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs, training=None):
@@ -135,7 +150,11 @@ class FeatureExtractor(keras.Model):
 
     def get_config(self):
         """The encoder's graph; its weights are saved beside it."""
-        return {**super().get_config(), "encoder": keras.saving.serialize_keras_object(self.encoder), "trainable": False}
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "trainable": False,
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -145,7 +164,10 @@ class FeatureExtractor(keras.Model):
 
 
 def load_model(path):
-    """A Keras model from a `.keras` file or a run folder; code inside of a file (a Lambda layer's) is refused and never run."""
+    """A Keras model from a `.keras` file or a run folder.
+
+    Code inside of a file (a Lambda layer's) is refused and never run.
+    """
     path = os.fspath(path)
     if os.path.isdir(path):
         path = os.path.join(path, "model.keras")
@@ -154,7 +176,7 @@ def load_model(path):
         return keras.models.load_model(path, safe_mode=True)
     except MemoryError:
         raise
-    except Exception as error:  # Keras, h5py and zipfile meet damaged files with nearly any: BadZipFile, AttributeError, RecursionError, ...
+    except Exception as error:  # Keras, h5py and zipfile meet damaged files with nearly any exception
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         expected = "Expected a .keras file written by this package or by model.save."
         raise ValueError(f"{path} cannot be read as a Keras model ({reason}). {expected}") from None
@@ -204,7 +226,11 @@ def _copy_encoder(graph, taps):
 
     def copy(layer):
         # Padding serves the decoder; the encoder alone takes any size, and padded voxels must not count.
-        return keras.layers.Identity(name=layer.name) if isinstance(layer, EdgePad) else type(layer).from_config(layer.get_config())
+        return (
+            keras.layers.Identity(name=layer.name)
+            if isinstance(layer, EdgePad)
+            else type(layer).from_config(layer.get_config())
+        )
 
     encoder = keras.models.clone_model(part, input_tensors=images, clone_function=copy)
     encoder.set_weights(part.get_weights())

@@ -33,13 +33,23 @@ def _draw_convergence(histories, identity, measure="val_dice"):
     for method, table in histories.items():
         what = f"the history of {method!r}"
         rows[method] = columns(table, ("step", "seconds", measure), what, "history.csv").dropna(subset=measure)
-        check(len(rows[method]), what, f"a {MEASURES[measure]} in at least one row; give the training validation images with labels")
+        check(
+            len(rows[method]),
+            what,
+            f"a {MEASURES[measure]} in at least one row; give the training validation images with labels",
+        )
     longest = max(table["seconds"].max() for table in rows.values())
     unit, seconds = ("h", 3600) if longest > 7200 else ("min", 60) if longest > 300 else ("s", 1)
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for n, (method, table) in enumerate(rows.items()):
-        look = {"color": COLOURS[n % 7], "linestyle": LINES[n % 7], "marker": MARKERS[n % 7], "markersize": 4, "linewidth": 1.4}
+        look = {
+            "color": COLOURS[n % 7],
+            "linestyle": LINES[n % 7],
+            "marker": MARKERS[n % 7],
+            "markersize": 4,
+            "linewidth": 1.4,
+        }
         # About eight markers a line, each line's set off from the others', so that they do not hide one another.
         every = max(1, len(table) // 8)
         look["markevery"] = (n * every // len(rows), every)

@@ -13,16 +13,28 @@ OTHER_LABELS = {"colors": "#FFB000", "linestyles": "dashed"}
 
 
 def example_pair(
-    stem, *, moving, fixed, warped, flow=None, moving_labels=None, fixed_labels=None, warped_labels=None, differences=False, title=None
+    stem,
+    *,
+    moving,
+    fixed,
+    warped,
+    flow=None,
+    moving_labels=None,
+    fixed_labels=None,
+    warped_labels=None,
+    differences=False,
+    title=None,
 ):
     """Draws one registered pair: the images, the deformation grid, and the labels before and after.
 
     Args:
         stem: where to write, without the ending.
-        moving, fixed, warped: images, (h, w) or (d, h, w), with or without a last axis of 1. A volume is shown by the middle slice along
-            its first axis.
-        flow: displacement in voxels, (h, w, 2) or (d, h, w, 3), "ij". Lines are drawn at p + flow(p), the positions sampled in `moving`.
-        moving_labels, fixed_labels, warped_labels: integers on the images' grid, 0 is the background. Panels without labels are left out.
+        moving, fixed, warped: images, (h, w) or (d, h, w), with or without a last axis of 1. A volume is shown by the
+            middle slice along its first axis.
+        flow: displacement in voxels, (h, w, 2) or (d, h, w, 3), "ij". Lines are drawn at p + flow(p), the positions
+            sampled in `moving`.
+        moving_labels, fixed_labels, warped_labels: integers on the images' grid, 0 is the background. Panels without
+            labels are left out.
         differences: adds |moving - fixed| and |warped - fixed|, on one scale, white where the images agree.
         title: text above the figure, or None.
 
@@ -33,11 +45,23 @@ def example_pair(
         ValueError: if an array has another shape than `fixed`.
     """
     labels = {"moving_labels": moving_labels, "fixed_labels": fixed_labels, "warped_labels": warped_labels}
-    return save(_draw_example_pair, stem, {"moving": moving, "fixed": fixed, "warped": warped}, flow, labels, differences, title)
+    return save(
+        _draw_example_pair, stem, {"moving": moving, "fixed": fixed, "warped": warped}, flow, labels, differences, title
+    )
 
 
 def example_methods(
-    stem, *, moving, fixed, warped, flow=None, moving_labels=None, fixed_labels=None, warped_labels=None, dice=None, title=None
+    stem,
+    *,
+    moving,
+    fixed,
+    warped,
+    flow=None,
+    moving_labels=None,
+    fixed_labels=None,
+    warped_labels=None,
+    dice=None,
+    title=None,
 ):
     """Draws one pair under several methods: the warped images with label contours above their deformation grids.
 
@@ -48,7 +72,8 @@ def example_methods(
         flow: dict from method to its displacement in voxels, or None for no row of grids.
         moving_labels, fixed_labels: integers on the images' grid, or None.
         warped_labels: dict from method to the warped labels, or None.
-        dice: dict from method to the pair's Dice, printed under the method's name; the key "identity" is the pair before registration.
+        dice: dict from method to the pair's Dice, printed under the method's name; the key "identity" is the pair
+            before registration.
         title: text above the figure, or None.
 
     Returns:
@@ -58,7 +83,9 @@ def example_methods(
         ValueError: if an array has another shape than `fixed`.
     """
     labels = {"moving_labels": moving_labels, "fixed_labels": fixed_labels, **(warped_labels or {})}
-    return save(_draw_example_methods, stem, {"moving": moving, "fixed": fixed, **warped}, flow or {}, labels, dice or {}, title)
+    return save(
+        _draw_example_methods, stem, {"moving": moving, "fixed": fixed, **warped}, flow or {}, labels, dice or {}, title
+    )
 
 
 def _draw_example_pair(images, flow, labels, differences, title):
@@ -94,7 +121,9 @@ def _draw_example_pair(images, flow, labels, differences, title):
 def _draw_example_methods(images, flow, labels, dice, title):
     images, window = in_window(images)
     shape = images["fixed"].shape
-    labels = {name: plane(array, f"the labels of {name!r}", shape) for name, array in labels.items() if array is not None}
+    labels = {
+        name: plane(array, f"the labels of {name!r}", shape) for name, array in labels.items() if array is not None
+    }
     columns = ["fixed", "moving", *(name for name in images if name not in ("moving", "fixed"))]
     figure, axes = panel_axes(2 if flow else 1, len(columns), shape, title)
     for name, axis in zip(columns, axes[0], strict=True):
@@ -114,11 +143,15 @@ def _draw_example_methods(images, flow, labels, dice, title):
 
 
 def _overlay(axis, image, window, *labels):
-    """Draws the image, and on it the outline of every class but the background: first the fixed, then the other labels."""
+    """Draws the image, and on it the outline of every class but the background.
+
+    First the fixed, then the other labels.
+    """
     axis.imshow(image, **window)
     for look, array in zip((FIXED_LABELS, OTHER_LABELS), labels, strict=False):
         for value in np.unique(array) if array is not None else ():
-            # The lower classes are masked, so that a shared edge is drawn once: a second run of dashes would fill the gaps of the first.
+            # The lower classes are masked, so that a shared edge is drawn once: a second run of dashes would fill the
+            # gaps of the first.
             inside = np.ma.masked_where((array != 0) & (array < value), (array == value).astype(float))
             if value != 0 and inside.min() < inside.max():
                 lines = axis.contour(inside, levels=[0.5], linewidths=1.1, **look)
@@ -126,7 +159,7 @@ def _overlay(axis, image, window, *labels):
 
 
 def _grid(axis, points):
-    """Draws the lines of a regular grid, about 24 to the longer side, at the points (h, w, 2) that the flow moves them to."""
+    """Draws a regular grid, about 24 lines to the longer side, at the points (h, w, 2) where the flow moves it."""
     height, width = points.shape[:2]
     spacing = max(1, round(max(height, width) / 24))
     xy = points[..., ::-1]

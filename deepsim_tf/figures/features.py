@@ -14,11 +14,14 @@ def feature_maps(image, features, stem, *, title=None, components=False):
     Every panel has its own grey window; a level's grid is stretched to the image's size.
 
     Args:
-        image: (h, w) or (d, h, w), with or without a last axis of 1. A volume is shown by the middle slice along its first axis.
-        features: dict from level to its features (h_l, w_l, channels) or (d_l, h_l, w_l, channels), without a batch axis.
+        image: (h, w) or (d, h, w), with or without a last axis of 1. A volume is shown by the middle slice along its
+            first axis.
+        features: dict from level to its features (h_l, w_l, channels) or (d_l, h_l, w_l, channels), without a batch
+            axis.
         stem: where to write, without the ending.
         title: text above the figure, or None.
-        components: draws the first three principal components over the channels instead, with their part of the variance.
+        components: draws the first three principal components over the channels instead, with their part of the
+            variance.
 
     Returns:
         The two paths written.
@@ -63,7 +66,9 @@ def _components(maps):
     variance, axes = np.linalg.eigh(centred.T @ centred)  # ascending
     found = []
     for part, direction in list(zip(variance, axes.T))[: -PANELS - 1 : -1]:
-        direction = direction * np.sign(direction[np.abs(direction).argmax()])  # a component's sign is free: its largest weight is positive
+        direction = direction * np.sign(
+            direction[np.abs(direction).argmax()]
+        )  # a component's sign is free: its largest weight is positive
         share = part / max(variance.sum(), 1e-30)
         found.append((f"component {len(found) + 1}, {share:.0%}", (centred @ direction).reshape(maps.shape[:2])))
     return found

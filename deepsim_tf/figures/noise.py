@@ -10,9 +10,9 @@ def noise_robustness(table, stem, *, title=None):
     """Draws Dice against the noise that was added to the images, one line per method.
 
     Args:
-        table: DataFrame with the columns method, sigma (standard deviation of the noise, in units of the intensities) and dice (mean over the
-            pairs), and optionally dice_low and dice_high, the ends of its interval, drawn as bars; the methods then stand side by side.
-            Rows without a Dice are left out.
+        table: DataFrame with the columns method, sigma (standard deviation of the noise, in units of the intensities)
+            and dice (mean over the pairs), and optionally dice_low and dice_high, the ends of its interval, drawn as
+            bars; the methods then stand side by side. Rows without a Dice are left out.
         stem: where to write, without the ending.
         title: text above the figure, or None.
 
@@ -26,7 +26,9 @@ def noise_robustness(table, stem, *, title=None):
 
 
 def _draw_noise_robustness(table, title):
-    table = columns(table, ("method", "sigma", "dice"), "the robustness to noise", "a table of the mean Dice at each sigma")
+    table = columns(
+        table, ("method", "sigma", "dice"), "the robustness to noise", "a table of the mean Dice at each sigma"
+    )
     methods = looks(table["method"])
     check(methods, "the robustness to noise", "at least one row")
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
@@ -41,7 +43,9 @@ def _draw_noise_robustness(table, title):
         axis.plot(places, rows["dice"], label=method, markersize=5, linewidth=1.2, **look)
         if intervals:
             axis.vlines(places, rows["dice_low"], rows["dice_high"], color=look["color"], linewidth=1)
-    axis.set(xlabel="Standard deviation of the added noise (units of the intensities)", ylabel="Dice, mean over the classes")
+    axis.set(
+        xlabel="Standard deviation of the added noise (units of the intensities)", ylabel="Dice, mean over the classes"
+    )
     axis.grid(axis="y", color="0.9", linewidth=0.6)
     legend(figure, *axis.get_legend_handles_labels(), title, handlelength=3.5)
     return figure

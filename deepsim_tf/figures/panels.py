@@ -17,7 +17,10 @@ def panel_axes(rows, columns, shape, title):
 
 
 def in_window(images):
-    """The planes of the images, as floats, and the grey window that `imshow` takes: set by `fixed` and `moving`, or `warped`."""
+    """The planes of the images, as floats, and the grey window that `imshow` takes.
+
+    Set by `fixed` and `moving`, or `warped`.
+    """
     fixed = plane(images["fixed"], "fixed")
     images = {name: plane(array, name, fixed.shape).astype(float) for name, array in images.items()}
     # One window for all, so that a difference in brightness between the images stays visible.
@@ -37,7 +40,10 @@ def plane(array, name, shape=None):
     cut = cut[cut.shape[0] // 2] if cut.ndim == 3 else cut
     if cut.ndim != 2 or (shape and cut.shape != shape):
         expected = f"{shape or '(h, w) or (d, h, w)'}, with or without a last axis of 1"
-        raise ValueError(f"{name} needs the grid of the fixed image. Expected: {expected}. Received: {array.shape}. Drop the batch axis.")
+        raise ValueError(
+            f"{name} needs the grid of the fixed image. Expected: {expected}. Received: {array.shape}. Drop the batch"
+            " axis."
+        )
     return cut
 
 
@@ -47,5 +53,7 @@ def points_of(flow, name, shape):
     cut = flow[flow.shape[0] // 2, ..., 1:] if flow.ndim == 4 else flow
     if cut.shape != (*shape, 2):
         expected = f"{(*shape, 2)} or (d, {shape[0]}, {shape[1]}, 3)"
-        raise ValueError(f"{name} needs one displacement a pixel. Expected: {expected}. Received: {flow.shape}. Drop the batch axis.")
+        raise ValueError(
+            f"{name} needs one displacement a pixel. Expected: {expected}. Received: {flow.shape}. Drop the batch axis."
+        )
     return np.moveaxis(np.indices(shape), 0, -1) + cut

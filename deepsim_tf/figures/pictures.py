@@ -18,17 +18,24 @@ def slices_of(pair):
     The slice in the middle of a volume's first axis is the one to start with, `first`.
 
     Args:
-        pair: {"name": ..., "moving": image, "warped": {method: image}, "fixed": image}; images (h, w) or (d, h, w), with or without a last axis of 1.
+        pair: {"name": ..., "moving": image, "warped": {method: image}, "fixed": image}; images (h, w) or (d, h, w),
+            with or without a last axis of 1.
 
     Raises:
         ValueError: if a part is missing, or the images differ in shape.
     """
     moving, fixed, warped = _checked(pair)
-    window = grey_window(moving, fixed)  # one for all, so that a difference in brightness between the images stays visible
+    window = grey_window(
+        moving, fixed
+    )  # one for all, so that a difference in brightness between the images stays visible
     shape = fixed.shape
     cuts = {"": ()}  # an image has no slices to choose from
     if len(shape) == 3:
-        places = [(axis, n * (k + 1) // (count + 1)) for axis, (n, count) in enumerate(zip(shape, SLICES)) for k in range(count)]
+        places = [
+            (axis, n * (k + 1) // (count + 1))
+            for axis, (n, count) in enumerate(zip(shape, SLICES))
+            for k in range(count)
+        ]
         cuts = {f"axis {axis + 1}, slice {i + 1} of {shape[axis]}": (slice(None),) * axis + (i,) for axis, i in places}
 
     return [
@@ -58,19 +65,31 @@ def _picture(image, window):
 
 
 def _checked(pair):
-    """The pair's moving, fixed and dict of warped images as arrays without the axis of 1, after a check that they share a grid."""
+    """The pair's moving, fixed and warped images as arrays without the axis of 1, after a check of their grid."""
     name = pair.get("name")
     warped = pair.get("warped") or {}
     if not warped or not {"name", "moving", "fixed"} <= set(pair):
         received = ", ".join(map(str, pair)) + ("" if warped else ", warped by no method")
-        raise ValueError(f"The pair {name!r} cannot be shown. Expected: name, moving, fixed, and warped images by method. Received: {received}.")
+        raise ValueError(
+            f"The pair {name!r} cannot be shown. Expected: name, moving, fixed, and warped images by method. Received:"
+            f" {received}."
+        )
     arrays = {}
-    images = {"fixed": pair["fixed"], "moving": pair["moving"], **{f"warped by {method}": image for method, image in warped.items()}}
+    images = {
+        "fixed": pair["fixed"],
+        "moving": pair["moving"],
+        **{f"warped by {method}": image for method, image in warped.items()},
+    }
     for what, image in images.items():
         array = np.asarray(image, "float32")
         array = array[..., 0] if array.ndim > 2 and array.shape[-1] == 1 else array
         arrays[what] = array
         if array.ndim not in (2, 3) or array.shape != arrays["fixed"].shape:
-            expected = "(h, w) or (d, h, w), with or without a last axis of 1" if what == "fixed" else arrays["fixed"].shape
-            raise ValueError(f"The pair {name!r} cannot be shown: {what} has another grid. Expected: {expected}. Received: {array.shape}.")
+            expected = (
+                "(h, w) or (d, h, w), with or without a last axis of 1" if what == "fixed" else arrays["fixed"].shape
+            )
+            raise ValueError(
+                f"The pair {name!r} cannot be shown: {what} has another grid. Expected: {expected}. Received:"
+                f" {array.shape}."
+            )
     return arrays["moving"], arrays["fixed"], {method: arrays[f"warped by {method}"] for method in warped}

@@ -7,16 +7,20 @@ from deepsim_tf.figures.panels import in_window, panel_axes, plane
 
 
 def similarity(fixed, warped, map, stem, *, moving=None, map_before=None, title=None, lowest=-1.0):
-    """Draws the images of a pair and the similarity at each pixel, with a colour bar; optionally before registration too.
+    """Draws the images of a pair and the similarity at each pixel, with a colour bar.
+
+    Optionally before registration too.
 
     Args:
-        fixed, warped, moving: images, (h, w) or (d, h, w), with or without a last axis of 1. A volume is shown by the middle slice along its
-            first axis.
-        map: DeepSim of fixed and warped at every voxel, on their grid, in [-1, 1], as `ds.register` and `DeepSim.similarity_map` give it.
+        fixed, warped, moving: images, (h, w) or (d, h, w), with or without a last axis of 1. A volume is shown by the
+            middle slice along its first axis.
+        map: DeepSim of fixed and warped at every voxel, on their grid, in [-1, 1], as `ds.register` and
+            `DeepSim.similarity_map` give it.
         stem: where to write, without the ending.
         map_before: DeepSim of fixed and moving, or None.
         title: text above the figure, or None.
-        lowest: start of the colour scale, which ends at 1. Of similar images, whose map stays near 1, a higher one shows more.
+        lowest: start of the colour scale, which ends at 1. Of similar images, whose map stays near 1, a higher one
+            shows more.
 
     Returns:
         The two paths written.
@@ -24,7 +28,9 @@ def similarity(fixed, warped, map, stem, *, moving=None, map_before=None, title=
     Raises:
         ValueError: if an array has another shape than `fixed`, or a map leaves [-1, 1].
     """
-    images = {name: image for name, image in (("moving", moving), ("fixed", fixed), ("warped", warped)) if image is not None}
+    images = {
+        name: image for name, image in (("moving", moving), ("fixed", fixed), ("warped", warped)) if image is not None
+    }
     maps = {"map_before": map_before, "map": map} if map_before is not None else {"map": map}
     return save(_draw_similarity, stem, images, maps, title, lowest)
 
@@ -47,6 +53,8 @@ def _draw_similarity(images, maps, title, lowest=-1.0):
         when = {"map_before": "before", "map": "after"}[name] if len(maps) > 1 else ""
         axis.set_title(f"DeepSim {when}".strip() + f"\nmean {values.mean():.3f}")
     # In the panel's own coordinates, so that the bar is as high as the picture.
-    bar = figure.colorbar(shown, cax=axes[0, -1].inset_axes((1.04, 0, 0.05, 1)), extend="min" if lowest > -1 else "neither")
+    bar = figure.colorbar(
+        shown, cax=axes[0, -1].inset_axes((1.04, 0, 0.05, 1)), extend="min" if lowest > -1 else "neither"
+    )
     bar.set_label("similarity (1: alike)")
     return figure

@@ -8,18 +8,26 @@ from matplotlib.lines import Line2D
 
 from deepsim_tf.figures.drawing import check, columns, legend, looks, save
 
-RING = {"linestyle": "", "marker": "o", "markerfacecolor": "none", "markeredgecolor": "k", "markersize": 12, "markeredgewidth": 1.1}
+RING = {
+    "linestyle": "",
+    "marker": "o",
+    "markerfacecolor": "none",
+    "markeredgecolor": "k",
+    "markersize": 12,
+    "markeredgewidth": 1.1,
+}
 TEXT = 7.5  # points
 
 
 def smoothness(sweep, stem, *, title=None, reference=None):
-    """Draws Dice, and below it the folds, against SD log|J|, one line per method through the weights of its regulariser.
+    """Draws Dice, and below it the folds, against SD log|J|, a line for each method through its weights.
 
     Beside each point stands its weight, where there is room. Farther left is smoother.
 
     Args:
-        sweep: DataFrame, one row a method and weight: method, weight (lambda), dice, sd_log_jacobian and folds (fraction, 0 to 1), means over
-            the pairs; and optionally chosen (bool), the weight that each method is compared at, which gets a ring and stands in the legend.
+        sweep: DataFrame, one row a method and weight: method, weight (lambda), dice, sd_log_jacobian and folds
+            (fraction, 0 to 1), means over the pairs; and optionally chosen (bool), the weight that each method is
+            compared at, which gets a ring and stands in the legend.
         stem: where to write, without the ending.
         title: text above the figure, or None.
         reference: SD log|J| that the methods are matched at, drawn as a vertical line, or None.
@@ -54,7 +62,9 @@ def _draw_smoothness(sweep, title, reference=None):
         ends = np.isin(np.arange(len(rows)), (0, len(rows) - 1))
         for row, ring, end in zip(rows.to_dict("records"), chosen, ends):
             if not np.isnan(row["weight"]):
-                labels.append((2 * ring + end, (row["sd_log_jacobian"], row["dice"]), f"{row['weight']:.3g}", look["color"]))
+                labels.append(
+                    (2 * ring + end, (row["sd_log_jacobian"], row["dice"]), f"{row['weight']:.3g}", look["color"])
+                )
     axis.set(ylabel="Dice, mean over the classes")
     below.set(xlabel="SD log|J| (smoother to the left)", ylabel="Folds (%)")
     below.set_ylim(bottom=0)
@@ -77,32 +87,52 @@ def _chosen(rows):
 
 
 def _place(axis, labels):
-    """Writes each label beside its point where it covers no line, point or other label; one without such a place is left out."""
+    """Writes each label beside its point where it covers no line, point or other label.
+
+    One without such a place is left out.
+    """
     axis.figure.draw_without_rendering()  # settles the layout, and with it where points are on paper
     to_points = 72 / axis.figure.dpi
-    taken = np.concatenate([_along(axis.transData.transform(line.get_xydata()) * to_points) for line in axis.lines if len(line.get_xydata())])
+    taken = np.concatenate(
+        [
+            _along(axis.transData.transform(line.get_xydata()) * to_points)
+            for line in axis.lines
+            if len(line.get_xydata())
+        ]
+    )
     frame = axis.bbox.extents * to_points
     boxes = []
     for urgency, xy, text, colour in labels:
         x, y = axis.transData.transform(xy) * to_points
         half = np.array([0.3 * TEXT * len(text) + 1, 0.45 * TEXT + 0.5])
         gap = 7 if urgency >= 2 else 4  # a ring is wider
-        around = [(np.cos(a) * (half[0] + gap), np.sin(a) * (half[1] + gap)) for a in np.radians((90, 270, 0, 180, 45, 315, 135, 225))]
+        around = [
+            (np.cos(a) * (half[0] + gap), np.sin(a) * (half[1] + gap))
+            for a in np.radians((90, 270, 0, 180, 45, 315, 135, 225))
+        ]
         for dx, dy in around:
             box = np.array([x + dx - half[0], y + dy - half[1], x + dx + half[0], y + dy + half[1]])
             inside = (box[:2] >= frame[:2]).all() and (box[2:] <= frame[2:]).all()
             covers = ((taken > box[:2]) & (taken < box[2:])).all(axis=1).any()
-            if inside and not covers and not any((box[:2] < other[2:]).all() and (other[:2] < box[2:]).all() for other in boxes):
+            if (
+                inside
+                and not covers
+                and not any((box[:2] < other[2:]).all() and (other[:2] < box[2:]).all() for other in boxes)
+            ):
                 break
         else:
             continue
         boxes.append(box)
-        axis.annotate(text, xy, (dx, dy), textcoords="offset points", ha="center", va="center", fontsize=TEXT, color=colour)
+        axis.annotate(
+            text, xy, (dx, dy), textcoords="offset points", ha="center", va="center", fontsize=TEXT, color=colour
+        )
 
 
 def _along(points):
     """Points (n, 2) and the segments between them, sampled every 2 points of the paper -> (m, 2)."""
     pieces = [points[-1:]]
     for start, end in itertools.pairwise(points):
-        pieces.append(start + np.linspace(0, 1, 2 + int(np.hypot(*(end - start)) / 2), endpoint=False)[:, None] * (end - start))
+        pieces.append(
+            start + np.linspace(0, 1, 2 + int(np.hypot(*(end - start)) / 2), endpoint=False)[:, None] * (end - start)
+        )
     return np.concatenate(pieces)

@@ -1,7 +1,7 @@
 """PNG and TIFF files to arrays, through Pillow: single pages and stacks.
 
-Pillow reads them, because tifffile needs a further package for LZW, the usual compression of microscopy TIFFs, and reports
-nothing when such a file is cut short.
+Pillow reads them, because tifffile needs a further package for LZW, the usual compression of microscopy TIFFs, and
+reports nothing when such a file is cut short.
 """
 
 import struct
@@ -31,10 +31,15 @@ def read_pages(path, page=None, kind="image"):
                 raise ValueError(f"there is no page {number}") from None
             _check_mode(file, path)
             if kind == "image" and file.mode == "P":
-                raise UnsuitableError(f"{path} has indexed colours (mode P). Expected grey intensities: convert it first.")
+                raise UnsuitableError(
+                    f"{path} has indexed colours (mode P). Expected grey intensities: convert it first."
+                )
             pages.append(_array(file))
     if len({array.shape for array in pages}) > 1:
-        raise UnsuitableError(f"{path} has pages of shapes {[array.shape for array in pages]}. Expected pages (rows, columns) of one shape.")
+        raise UnsuitableError(
+            f"{path} has pages of shapes {[array.shape for array in pages]}. Expected pages (rows, columns) of one"
+            " shape."
+        )
     return pages[0] if len(pages) == 1 else np.stack(pages)
 
 
@@ -56,7 +61,8 @@ def _open(path):
             raise
         kinds = "8 or 16 bits, or 32-bit floats"
         raise UnsuitableError(
-            f"Cannot read {path}: a TIFF of a kind that Pillow does not know, such as 64-bit floats. Save it with {kinds}."
+            f"Cannot read {path}: a TIFF of a kind that Pillow does not know, such as 64-bit floats. Save it with"
+            f" {kinds}."
         ) from None
 
 
@@ -80,7 +86,9 @@ def _check_complete(path):
 
         def number(position, code):
             file.seek(position)
-            return struct.unpack(order + code, file.read(struct.calcsize(code)))[0]  # struct.error at the end of the file
+            return struct.unpack(order + code, file.read(struct.calcsize(code)))[
+                0
+            ]  # struct.error at the end of the file
 
         start = file.read(4)
         if start[1:] == b"PNG":
@@ -98,4 +106,6 @@ def _check_complete(path):
 
 def _check_mode(file, path):
     if file.mode not in GREY_MODES:
-        raise UnsuitableError(f"{path} is a colour image (mode {file.mode}). Expected one grey channel: convert it first.")
+        raise UnsuitableError(
+            f"{path} is a colour image (mode {file.mode}). Expected one grey channel: convert it first."
+        )

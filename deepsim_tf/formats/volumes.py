@@ -32,7 +32,11 @@ class Header(NamedTuple):
     @property
     def spacing(self):
         """Size of a voxel in mm, one number an axis; 1 where the format says nothing."""
-        return (1.0,) * len(self.shape) if self.affine is None else tuple(nibabel.affines.voxel_sizes(self.affine)[: len(self.shape)].tolist())
+        return (
+            (1.0,) * len(self.shape)
+            if self.affine is None
+            else tuple(nibabel.affines.voxel_sizes(self.affine)[: len(self.shape)].tolist())
+        )
 
     @property
     def orientation(self):
@@ -44,14 +48,14 @@ def read_volume(path, *, page=None, kind="image"):
     """Read an image file as it is: no rescaling but the file's own (NIfTI's slope), no channel axis.
 
     Args:
-        path: NIfTI, MGZ/MGH, PNG, TIFF of one or several grey pages, or a NumPy array; pickled arrays are refused. An .npz
-            holds one array, or names them "image" or "vol", and "labels" or "seg".
+        path: NIfTI, MGZ/MGH, PNG, TIFF of one or several grey pages, or a NumPy array; pickled arrays are refused. An
+            .npz holds one array, or names them "image" or "vol", and "labels" or "seg".
         page: number of one page of a stack, or of one slice along the first axis; None reads all.
         kind: `"image"` or `"labels"`: which array of an .npz that holds both.
 
     Returns:
-        Array (*spatial), 2-D or 3-D, of the file's dtype; trailing axes of size 1 are dropped. A TIFF of several pages is
-        (pages, rows, columns).
+        Array (*spatial), 2-D or 3-D, of the file's dtype; trailing axes of size 1 are dropped. A TIFF of several pages
+        is (pages, rows, columns).
 
     Raises:
         ValueError: missing, unreadable, truncated, coloured or four-dimensional file.
@@ -63,7 +67,8 @@ def read_volume(path, *, page=None, kind="image"):
             array = _load_array(path, suffix, kind)
         else:
             image = nibabel_image(path, suffix)
-            # Stored integers stay integers where the header scales nothing: a quarter of the memory, and labels stay labels.
+            # Stored integers stay integers where the header scales nothing: a quarter of the memory, and labels stay
+            # labels.
             scaled = (getattr(image.dataobj, "slope", 1), getattr(image.dataobj, "inter", 0)) != (1, 0)
             array = image.get_fdata(dtype=np.float32, caching="unchanged") if scaled else np.asanyarray(image.dataobj)
         array = array.reshape(_spatial(path, array.shape))
@@ -73,7 +78,10 @@ def read_volume(path, *, page=None, kind="image"):
 
 
 def read_header(path, *, kind="image"):
-    """The Header of an image file; the same errors as `read_volume` for a file that is missing, or unreadable from its start."""
+    """The Header of an image file.
+
+    The same errors as `read_volume` for a file that is missing, or unreadable from its start.
+    """
     with _readable(path) as (path, suffix):
         if suffix in (".png", ".tif", ".tiff"):
             return Header(*pages_header(path), None)
@@ -83,7 +91,9 @@ def read_header(path, *, kind="image"):
         image = nibabel.load(path)
         if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
             received = f"{path} has the affine {image.affine.tolist()}"
-            raise UnsuitableError(f"{received}. Expected finite numbers that map voxels to millimetres: repair its header.")
+            raise UnsuitableError(
+                f"{received}. Expected finite numbers that map voxels to millimetres: repair its header."
+            )
         return Header(_spatial(path, image.shape), image.get_data_dtype(), image.affine)
 
 
@@ -112,7 +122,10 @@ def nibabel_image(path, suffix):
 
 
 def _with_voxels(image, size):
-    """The image, if `size` bytes can hold its voxels: nibabel would first fill as much memory as a damaged header asks for."""
+    """The image, if `size` bytes can hold its voxels.
+
+    Nibabel would first fill as much memory as a damaged header asks for.
+    """
     stored = image.dataobj
     needed = math.prod(int(n) for n in stored.shape) * stored.dtype.itemsize
     if needed > size:
@@ -125,9 +138,14 @@ def _load_array(path, suffix, kind, mmap_mode=None):
     if suffix == ".npy":
         return found
     with found:
-        names = [name for name in NPZ_NAMES[kind] if name in found.files] or (found.files if len(found.files) == 1 else [])
+        names = [name for name in NPZ_NAMES[kind] if name in found.files] or (
+            found.files if len(found.files) == 1 else []
+        )
         if not names:
-            raise UnsuitableError(f"{path} holds the arrays {found.files}. Expected one array, or one named {' or '.join(NPZ_NAMES[kind])}.")
+            raise UnsuitableError(
+                f"{path} holds the arrays {found.files}. Expected one array, or one named"
+                f" {' or '.join(NPZ_NAMES[kind])}."
+            )
         return found[names[0]]
 
 
@@ -138,14 +156,19 @@ def _readable(path):
     name = path.name.lower()
     suffix = next((suffix for suffix in FORMATS if name.endswith(suffix)), None)
     if suffix is None:
-        raise ValueError(f"Cannot read {path}: expected a file that ends in {', '.join(FORMATS)}. Received: {path.suffix or 'no ending'}.")
+        raise ValueError(
+            f"Cannot read {path}: expected a file that ends in {', '.join(FORMATS)}. Received:"
+            f" {path.suffix or 'no ending'}."
+        )
     if not os.path.isfile(path):  # False too for a name that no system takes, where Path.is_file raises OSError
         raise ValueError(f"No file {path}. Expected an image there; check the folder's name.")
     try:
         yield path, suffix
     except UnsuitableError:
         raise
-    except Exception as error:  # the libraries meet damaged files with OSError, EOFError, SyntaxError, KeyError, struct.error, zlib.error, ...
+    except (
+        Exception
+    ) as error:  # the libraries meet damaged files with OSError, SyntaxError, KeyError, struct.error, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"Cannot read {path} ({path.stat().st_size} bytes): expected {FORMATS[suffix]}."

@@ -8,7 +8,13 @@ import numpy as np
 from PIL import Image
 
 SUFFIXES = (".nii.gz", ".nii", ".mgz", ".tif", ".tiff", ".png", ".npy")
-RESULT = {".nii": ".nii.gz", ".mgh": ".mgz", ".png": ".tif", ".tiff": ".tif", ".npz": ".npy"}  # of files like a reference; others keep theirs
+RESULT = {
+    ".nii": ".nii.gz",
+    ".mgh": ".mgz",
+    ".png": ".tif",
+    ".tiff": ".tif",
+    ".npz": ".npy",
+}  # of files like a reference; others keep theirs
 DTYPES = {  # that a format can hold
     ".mgz": ("uint8", "int16", "int32", "float32"),
     ".tif": ("uint8", "uint16", "int32", "float32"),
@@ -57,7 +63,9 @@ def write_image(array, path, *, reference=None, affine=None):
     elif array.ndim == 2:
         Image.fromarray(array).save(path)
     elif suffix == ".png":
-        raise ValueError(f"Cannot write {path}: PNG holds no volume of shape {array.shape}. Choose .tif, .npy or .nii.gz.")
+        raise ValueError(
+            f"Cannot write {path}: PNG holds no volume of shape {array.shape}. Choose .tif, .npy or .nii.gz."
+        )
     else:
         first, *others = [Image.fromarray(page) for page in array]
         first.save(path, save_all=True, append_images=others)
@@ -76,7 +84,9 @@ def _as_stored(array, suffix, path):
         return array.astype(np.int32)
     if array.dtype.kind == "f" and "float32" in kept:
         return array.astype(np.float32)
-    raise ValueError(f"Cannot write {path}: {suffix} holds {', '.join(kept)}. Received: {array.dtype}. Choose .nii.gz or .npy.")
+    raise ValueError(
+        f"Cannot write {path}: {suffix} holds {', '.join(kept)}. Received: {array.dtype}. Choose .nii.gz or .npy."
+    )
 
 
 def _nibabel_image(array, suffix, reference, affine):
@@ -84,7 +94,11 @@ def _nibabel_image(array, suffix, reference, affine):
     ndim = array.ndim
     if affine is not None:
         full[:ndim, :ndim], full[:ndim, 3] = affine[:-1, :-1], affine[:-1, -1]
-    like = None if reference is None or suffix_of(reference) not in (".nii", ".nii.gz", ".mgz", ".mgh") else nibabel.load(reference)
+    like = (
+        None
+        if reference is None or suffix_of(reference) not in (".nii", ".nii.gz", ".mgz", ".mgh")
+        else nibabel.load(reference)
+    )
     if suffix == ".mgz":
         known = like is not None and isinstance(like, nibabel.MGHImage)
         return nibabel.MGHImage(array, like.affine if known else full, copy.deepcopy(like.header) if known else None)

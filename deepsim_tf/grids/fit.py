@@ -24,9 +24,9 @@ def fit_image(image, shape, fit):
     """An image (*spatial, 1) on a grid of `shape`.
 
     Args:
-        fit: `"pad"` puts it in the centre, continues its border values and crops what sticks out; `"pad:FACTOR"` does so on a
-            grid FACTOR times finer and averages blocks; `"resample"` stretches it (averages over blocks where they divide,
-            else linear with anti-aliasing).
+        fit: `"pad"` puts it in the centre, continues its border values and crops what sticks out; `"pad:FACTOR"` does
+            so on a grid FACTOR times finer and averages blocks; `"resample"` stretches it (averages over blocks where
+            they divide, else linear with anti-aliasing).
     """
     how, factor = parse_fit(fit)
     if how == "resample":
@@ -50,7 +50,8 @@ def flow_on_images(flow, fixed_shape, moving_shape, fit):
     """The flow on the fixed image's own grid, which points into the moving image's own grid.
 
     With x -> s x + o as the map of an image's voxels to the flow's grid (by `fit`), fixed voxel p goes to
-    g = s_f p + o_f, from there to g + flow(g), and to q = (g + flow(g) - o_m) / s_m in the moving image: the result is q - p.
+    g = s_f p + o_f, from there to g + flow(g), and to q = (g + flow(g) - o_m) / s_m in the moving image: the result is
+    q - p.
 
     Args:
         flow: (*grid, ndim), displacement in voxels of its grid.
@@ -64,7 +65,13 @@ def flow_on_images(flow, fixed_shape, moving_shape, fit):
     if grid == tuple(fixed_shape) == tuple(moving_shape) and parse_fit(fit)[1] == 1:
         return flow
     (scale_f, offset_f), (scale_m, offset_m) = (to_grid(shape, grid, fit) for shape in (fixed_shape, moving_shape))
-    at_fixed = {"matrix": scale_f, "offset": offset_f, "output_shape": tuple(fixed_shape), "order": 1, "mode": "nearest"}
+    at_fixed = {
+        "matrix": scale_f,
+        "offset": offset_f,
+        "output_shape": tuple(fixed_shape),
+        "order": 1,
+        "mode": "nearest",
+    }
     on_fixed = np.stack([affine_transform(component, **at_fixed) for component in np.moveaxis(flow, -1, 0)], axis=-1)
     # q - p = (s_f / s_m - 1) p + (o_f - o_m) / s_m + flow / s_m
     result = on_fixed / scale_m
@@ -109,7 +116,9 @@ def _centred(array, shape, mode):
         after = target - array.shape[axis] - before
         if before < 0 or after < 0:
             array = array.take(range(max(-before, 0), array.shape[axis] - max(-after, 0)), axis)
-        array = np.pad(array, [(max(before, 0), max(after, 0)) if d == axis else (0, 0) for d in range(array.ndim)], mode=mode)
+        array = np.pad(
+            array, [(max(before, 0), max(after, 0)) if d == axis else (0, 0) for d in range(array.ndim)], mode=mode
+        )
     return array
 
 

@@ -1,4 +1,6 @@
-"""Images of any size on the model's grid, and flows on it back to the images: `deepsim_tf.grids.fit` as TensorFlow operations.
+"""Images of any size on the model's grid, and flows on it back to the images.
+
+`deepsim_tf.grids.fit` as TensorFlow operations.
 
 Sizes are known when the graph runs, and so are tensors here.
 """
@@ -12,7 +14,11 @@ from deepsim_tf.layers.rescale import interpolate_axis
 def fit_images(images, grid, fit):
     """Images (batch, *spatial, 1) of any size -> (batch, *grid, 1); see `deepsim_tf.grids.fit.fit_image`."""
     how, factor = parse_fit(fit)
-    return _resampled(images, grid) if how == "resample" else _block_mean(_centred(images, [n * factor for n in grid]), factor)
+    return (
+        _resampled(images, grid)
+        if how == "resample"
+        else _block_mean(_centred(images, [n * factor for n in grid]), factor)
+    )
 
 
 def flow_on_images(flow, fixed_size, moving_size, fit):
@@ -71,7 +77,9 @@ def _block_mean(images, factor):
 
 
 def _resampled(images, grid):
-    """The images stretched to `grid`: means over blocks where all sizes divide, else linear after a Gaussian against aliasing.
+    """The images stretched to `grid`.
+
+    Means over blocks where all sizes divide, else linear after a Gaussian against aliasing.
 
     Each is a linear map along each axis, and so a product with a matrix.
     """
@@ -81,7 +89,8 @@ def _resampled(images, grid):
     for axis, m in enumerate(grid):
         n = size[axis]
         matrix = tf.cond(divides, lambda n=n, m=m: _block_weights(n, m), lambda n=n, m=m: _smooth_weights(n, m))
-        # The first spatial axis goes, and its resampled one comes at the end: after all of them the order is the old one.
+        # The first spatial axis goes, and its resampled one comes at the end: after all of them the order is the old
+        # one.
         x = tf.tensordot(x, tf.cast(matrix, x.dtype), [[1], [1]])
     return tf.ensure_shape(x[..., None], [None, *grid, 1])
 
@@ -96,7 +105,8 @@ def _block_weights(n, m):
 def _smooth_weights(n, m):
     """(m, n), linear interpolation between half-pixel centres, of values smoothed with sigma = (n / m - 1) / 2.
 
-    As skimage.transform.resize with anti_aliasing: SciPy's Gaussian, which ends at 4 sigma, with repeated border values.
+    As skimage.transform.resize with anti_aliasing: SciPy's Gaussian, which ends at 4 sigma, with repeated border
+    values.
     """
     ratio = tf.cast(n, tf.float64) / m
     sigma = tf.maximum((ratio - 1) / 2, 1e-9)
@@ -105,7 +115,9 @@ def _smooth_weights(n, m):
     kernel = tf.nn.softmax(-0.5 * (tf.cast(offsets, tf.float64) / sigma) ** 2)  # exp(..) that sums to 1
     points = tf.clip_by_value((tf.range(m, dtype=tf.float64) + 0.5) * ratio - 0.5, 0, tf.cast(n - 1, tf.float64))
     low = tf.floor(points)
-    ends = tf.stack([low, tf.minimum(low + 1, tf.cast(n - 1, tf.float64))], axis=1)  # (m, 2): the neighbours of each point
+    ends = tf.stack(
+        [low, tf.minimum(low + 1, tf.cast(n - 1, tf.float64))], axis=1
+    )  # (m, 2): the neighbours of each point
     shares = tf.stack([1 - (points - low), points - low], axis=1)
     voxels = tf.clip_by_value(tf.cast(ends, tf.int32)[..., None] + offsets, 0, n - 1)  # (m, 2, kernel)
     weights = shares[..., None] * kernel

@@ -1,7 +1,8 @@
 """Using a registration model on the user's own files: register, refine, warp, compose and invert flows, in batches.
 
-Arrays: `register`, `warp_image`, `warp_labels`, voxel by voxel. Files: `register_files`, `register_pairs`, `warp_file`, `compose_files`,
-`invert_file`, through the headers' positions in the world. In between: `Field`, a displacement in millimetres.
+Arrays: `register`, `warp_image`, `warp_labels`, voxel by voxel. Files: `register_files`, `register_pairs`, `warp_file`,
+`compose_files`, `invert_file`, through the headers' positions in the world. In between: `Field`, a displacement in
+millimetres.
 """
 
 from deepsim_tf.inference.apply import InverseReport, compose, inverse_report, invert, warp_array
@@ -16,7 +17,26 @@ from deepsim_tf.registration.loading import open_model
 from deepsim_tf.registration.refined import refine_flow
 
 __all__ = [
-    "Field", "Geometry", "InverseReport", "Registered", "compose", "compose_files", "inverse_report", "invert", "invert_file", "open_model", "place",
-    "read_field", "refine_flow", "register", "register_files", "register_pair", "register_pairs", "warp_array", "warp_file", "warp_image",
-    "warp_labels", "write_field",
-]  # fmt: skip
+    "Field",
+    "Geometry",
+    "InverseReport",
+    "Registered",
+    "compose",
+    "compose_files",
+    "inverse_report",
+    "invert",
+    "invert_file",
+    "open_model",
+    "place",
+    "read_field",
+    "refine_flow",
+    "register",
+    "register_files",
+    "register_pair",
+    "register_pairs",
+    "warp_array",
+    "warp_file",
+    "warp_image",
+    "warp_labels",
+    "write_field",
+]

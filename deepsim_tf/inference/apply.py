@@ -20,7 +20,8 @@ def warp_array(image, affine, field, *, labels=False):
         labels: nearest voxel instead of linear interpolation.
 
     Returns:
-        Array (*spatial of the field): float32, or of the dtype of `image` for labels. Beyond the image its border's value continues.
+        Array (*spatial of the field): float32, or of the dtype of `image` for labels. Beyond the image its border's
+        value continues.
     """
     image = np.asarray(image)
     image = image.astype(_stored(image.dtype), copy=False)
@@ -41,15 +42,18 @@ def in_dtype(array, dtype):
 
 
 def _stored(dtype):
-    """The dtype in the machine's own byte order (MGZ has the other one); bytes for truth values, which image formats do not have."""
+    """The dtype in the machine's own byte order (MGZ has the other one).
+
+    Bytes for truth values, which image formats do not have.
+    """
     return np.dtype(np.uint8) if np.dtype(dtype).kind == "b" else np.dtype(dtype).newbyteorder("=")
 
 
 def compose(first, second):
     """One field for two warps: what warps with `first`, and the result with `second`.
 
-    With `first` from registering A to B and `second` from registering B to C, the result takes A to C, on the grid of C:
-    x + second(x) is the point in B, and from there `first` leads into A.
+    With `first` from registering A to B and `second` from registering B to C, the result takes A to C, on the grid of
+    C: x + second(x) is the point in B, and from there `first` leads into A.
 
     Args:
         first, second: Fields of one world, "mm" or "pixels".
@@ -69,8 +73,8 @@ def compose(first, second):
 def invert(field, *, shape=None, affine=None, iterations=100):
     """The inverse of a field, by fixed-point iteration: e(y) = -d(y + e(y)).
 
-    A step is halved at the voxels where it does not come closer. Where the field folds there is no inverse, and the iteration
-    does not converge; the second result says where.
+    A step is halved at the voxels where it does not come closer. Where the field folds there is no inverse, and the
+    iteration does not converge; the second result says where.
 
     Args:
         field: a Field d.
@@ -78,15 +82,19 @@ def invert(field, *, shape=None, affine=None, iterations=100):
         iterations: at most.
 
     Returns:
-        `(inverse, residual)`: a Field, and (*shape) float32, how far y + e(y) + d(y + e(y)) is from y at every voxel, in the unit of the field.
+        `(inverse, residual)`: a Field, and (*shape) float32, how far y + e(y) + d(y + e(y)) is from y at every voxel,
+        in the unit of the field.
 
     Reference:
-        Chen, Lu, Chen, Ruchala, Olivera: A simple fixed-point approach to invert a deformation field, Medical Physics 35 (2008).
+        Chen, Lu, Chen, Ruchala, Olivera: A simple fixed-point approach to invert a deformation field, Medical Physics
+            35 (2008).
     """
     if affine is None:
         shape, affine = field.shape, field.affine
     if len(shape) != field.ndim:
-        raise ValueError(f"A {field.ndim}-D field has an inverse on a {field.ndim}-D grid. Received: a grid of shape {tuple(shape)}.")
+        raise ValueError(
+            f"A {field.ndim}-D field has an inverse on a {field.ndim}-D grid. Received: a grid of shape {tuple(shape)}."
+        )
     tolerance = TOLERANCE * np.linalg.norm(field.affine[:-1, :-1], axis=0).min()
     target = Field(np.zeros((*shape, field.ndim), np.float32), np.asarray(affine, float), field.unit)
     vectors, residual = target.vectors, np.empty(shape, np.float32)
@@ -129,7 +137,11 @@ class InverseReport:
         text = f"Residual: mean {self.mean:.2g} {self.unit}, largest {self.largest:.2g} {self.unit}."
         if not self.failed:
             return f"{text} Converged everywhere."
-        why = f"the field folds at {100 * self.folds:.2g} % of its voxels, and has no inverse there" if self.folds else "the field is too steep there"
+        why = (
+            f"the field folds at {100 * self.folds:.2g} % of its voxels, and has no inverse there"
+            if self.folds
+            else "the field is too steep there"
+        )
         return f"{text} Not converged at {100 * self.failed:.2g} % of the voxels: {why}."
 
 
@@ -149,5 +161,6 @@ def check_world(field, in_world, path):
     """Refuse an image that has a position in the world beside a field in pixels, or the reverse."""
     if in_world != (field.unit == "mm"):
         has = "a position in millimetres" if in_world else "no position in the world"
-        raise ValueError(f"{path} has {has}, and the flow is in {field.unit}. Expected an image like those that were registered.")
-
+        raise ValueError(
+            f"{path} has {has}, and the flow is in {field.unit}. Expected an image like those that were registered."
+        )

@@ -15,9 +15,10 @@ from deepsim_tf.registration.refined import refine_flow
 def register(model, moving, fixed, *, refine=0):
     """Register one pair of images of any size, on the fixed image's grid.
 
-    Both are brought to the model's grid as its training images were (`image_fit`: centred, or resampled), and the flow is
-    brought back to the fixed image's grid. They may differ in size where the training images did. What the headers of NIfTI and MGZ
-    files say about voxel size, orientation and position is for `ds.inference.register_files`, which also writes the result to files.
+    Both are brought to the model's grid as its training images were (`image_fit`: centred, or resampled), and the flow
+    is brought back to the fixed image's grid. They may differ in size where the training images did. What the headers
+    of NIfTI and MGZ files say about voxel size, orientation and position is for `ds.inference.register_files`, which
+    also writes the result to files.
 
     Args:
         model: a registration model, or the path of one, of its run folder, or of a VoxelMorph `.h5` file.
@@ -26,9 +27,9 @@ def register(model, moving, fixed, *, refine=0):
         refine: steps of instance refinement after the network, see `ds.inference.refine_flow`; 0 for none.
 
     Returns:
-        dict of `warped` (*spatial of fixed, 1); `flow` (*spatial of fixed, ndim), the displacement in voxels of the moving
-        image, `warped(p) = moving(p + flow(p))`; `similarity_map` (*spatial of fixed) in [-1, 1] where the model was trained
-        with DeepSim, else None.
+        dict of `warped` (*spatial of fixed, 1); `flow` (*spatial of fixed, ndim), the displacement in voxels of the
+        moving image, `warped(p) = moving(p + flow(p))`; `similarity_map` (*spatial of fixed) in [-1, 1] where the model
+        was trained with DeepSim, else None.
 
     Raises:
         ValueError: files that cannot be read, images of another dimension, integer images, NaN or infinity.
@@ -46,7 +47,7 @@ def register(model, moving, fixed, *, refine=0):
 
 
 def predict_flow(model, moving, fixed, *, refine=0):
-    """The flow (*spatial of fixed, ndim) for two images (*spatial, 1) of any size, after `refine` steps of `refine_flow` on the model's grid."""
+    """The flow (*spatial of fixed, ndim) for two images (*spatial, 1) of any size, after `refine` steps."""
     fit = model.image_fit or "resample"
     on_grid = [np.asarray(fit_image(image, model.shape, fit)) for image in (moving, fixed)]
     flow = predict_on_grid(model, *on_grid)
@@ -73,7 +74,10 @@ def warp_labels(labels, flow):
 def _as_image(model, name, image):
     if isinstance(image, (str, os.PathLike)):
         if model.intensity is None:
-            raise ValueError(f"The model carries no intensity rule for files. Pass {name} as a float array scaled as the training images were.")
+            raise ValueError(
+                f"The model carries no intensity rule for files. Pass {name} as a float array scaled as the training"
+                " images were."
+            )
         image = read_image(image, model.intensity)
     image = np.asarray(image)
     checks.float_images("register", **{name: image})
@@ -81,5 +85,7 @@ def _as_image(model, name, image):
     ndim = len(model.shape)
     image = image[..., None] if image.ndim == ndim else image
     if image.ndim != ndim + 1 or image.shape[-1] != 1:
-        raise ValueError(f"register expects {ndim}-D images, (*spatial) or (*spatial, 1). Received: {name}.shape={image.shape}.")
+        raise ValueError(
+            f"register expects {ndim}-D images, (*spatial) or (*spatial, 1). Received: {name}.shape={image.shape}."
+        )
     return image.astype("float32")

@@ -33,22 +33,25 @@ class Pair:
 def register_pairs(model, pairs, out, *, refine=0, align="headers", intensity=None, verbose=1):
     """Register all pairs of a CSV file; each gets the folder of `register_files`, `out`/NAME.
 
-    A pair that fails does not stop the others. A pair whose folder is there is taken as done, so that a batch that was killed
-    continues with the same command, and one that failed can be repaired and repeated. At the end `out`/summary.csv has a row a pair.
+    A pair that fails does not stop the others. A pair whose folder is there is taken as done, so that a batch that was
+    killed continues with the same command, and one that failed can be repaired and repeated. At the end
+    `out`/summary.csv has a row a pair.
 
     Args:
         model: see `register_files`.
-        pairs: CSV file with the columns moving, fixed and optionally name. Paths count from the file's folder. Without names, a pair's folder
-            is called MOVING_to_FIXED, after the paths.
+        pairs: CSV file with the columns moving, fixed and optionally name. Paths count from the file's folder. Without
+            names, a pair's folder is called MOVING_to_FIXED, after the paths.
         out: folder of the folders.
         refine, align, intensity: see `register_files`.
         verbose: 1 shows a progress bar.
 
     Returns:
-        pandas.DataFrame, what summary.csv holds: name, moving, fixed, status ("done" or "failed"), reason, warnings, and the numbers.
+        pandas.DataFrame, what summary.csv holds: name, moving, fixed, status ("done" or "failed"), reason, warnings,
+            and the numbers.
 
     Raises:
-        ValueError: a CSV file without these columns or rows, with two pairs of one name, or a model that cannot be opened.
+        ValueError: a CSV file without these columns or rows, with two pairs of one name, or a model that cannot be
+            opened.
     """
     out, found = Path(out), read_pairs(pairs)
     if out.exists() and not out.is_dir():
@@ -60,7 +63,13 @@ def register_pairs(model, pairs, out, *, refine=0, align="headers", intensity=No
     with tqdm.tqdm(found, desc="register", unit="pair", disable=not verbose, file=sys.stderr) as bar:
         for pair in bar:
             settings = settings_of(model, pair.moving, pair.fixed, refine=refine, align=align, intensity=intensity)
-            row = {"name": pair.name, "moving": str(pair.moving), "fixed": str(pair.fixed), "status": "done", "reason": ""}
+            row = {
+                "name": pair.name,
+                "moving": str(pair.moving),
+                "fixed": str(pair.fixed),
+                "status": "done",
+                "reason": "",
+            }
 
             def warn(sentence, name=pair.name):
                 tqdm.tqdm.write(f"{name}: warning: {sentence}", file=sys.stderr)
@@ -73,7 +82,12 @@ def register_pairs(model, pairs, out, *, refine=0, align="headers", intensity=No
                 row |= _numbers(report)
             except Exception as error:  # whatever is wrong with one pair, the others are registered
                 reason = " ".join(str(error).split()) or type(error).__name__
-                row |= {"status": "failed", "reason": reason if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {reason}"}
+                row |= {
+                    "status": "failed",
+                    "reason": reason
+                    if isinstance(error, (ValueError, OSError))
+                    else f"{type(error).__name__}: {reason}",
+                }
             rows.append(row)
     table = pandas.DataFrame(rows)
     with written_aside(out / SUMMARY) as aside:
@@ -99,9 +113,15 @@ def read_pairs(path):
             raise ValueError(f"{path}, line {line}: a cell is empty. {EXPECTED}.")
         name = cells.get("name") or f"{_stem(cells['moving'])}_to_{_stem(cells['fixed'])}"
         if not NAME.fullmatch(name):
-            raise ValueError(f"{path}, line {line}: {name!r} cannot name a folder. Expected letters, digits and -_.+=@, in the column name.")
+            raise ValueError(
+                f"{path}, line {line}: {name!r} cannot name a folder. Expected letters, digits and -_.+=@, in the"
+                " column name."
+            )
         if lines.setdefault(name.lower(), line) != line:  # some file systems take A and a for one
-            raise ValueError(f"{path}, line {line}: the pair {name!r} is in line {lines[name.lower()]} too. Give each another, in the column name.")
+            raise ValueError(
+                f"{path}, line {line}: the pair {name!r} is in line {lines[name.lower()]} too. Give each another, in"
+                " the column name."
+            )
         found.append(Pair(name, path.parent / cells["moving"], path.parent / cells["fixed"]))
     if not found:
         raise ValueError(f"{path} lists no pair. {EXPECTED}.")
@@ -115,7 +135,11 @@ def _stem(path):
         name = path.name[: -len(suffix_of(path))]
     except ValueError:  # no image: reading it will say so
         name = path.stem
-    parts = [part for part in (path.parent.parts[-2:] if path.is_absolute() else path.parent.parts) if part not in ("..", ".", path.anchor)]
+    parts = [
+        part
+        for part in (path.parent.parts[-2:] if path.is_absolute() else path.parent.parts)
+        if part not in ("..", ".", path.anchor)
+    ]
     return re.sub(r"[^\w.+=@-]+", "-", "-".join([*parts, name]))
 
 
@@ -135,7 +159,10 @@ def _finished(folder, settings):
         raise ValueError(f"{path} cannot be read. Remove the folder to register the pair again.") from None
     differences = [name for name in settings if other[name] != settings[name]]
     if differences:
-        raise ValueError(f"{folder} holds another registration, with another {', '.join(differences)}. Choose another folder (--out), or remove it.")
+        raise ValueError(
+            f"{folder} holds another registration, with another {', '.join(differences)}. Choose another folder"
+            " (--out), or remove it."
+        )
     return report
 
 

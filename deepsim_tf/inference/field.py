@@ -14,12 +14,17 @@ from deepsim_tf.inference.geometry import pixel_affine
 SLAB = 32  # planes that are worked on at once: volumes of 256^3 then fit into memory several times over
 INTENT = 1007  # NIFTI_INTENT_VECTOR: ITK takes its numbers as they are, left - posterior - superior
 PIXELS = "pixels"  # the intent's name in files of fields between images without header
-EXPECTED = "Expected a NIfTI displacement field: intent 1007 (vector), shape (x, y, z, 1, 3), or (x, y, 1, 1, 2) for images, in LPS"
+EXPECTED = (
+    "Expected a NIfTI displacement field: intent 1007 (vector), shape (x, y, z, 1, 3), or (x, y, 1, 1, 2) for"
+    " images, in LPS"
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """A displacement at every voxel of a fixed image: what is at x in the fixed image is at x + vector(x) in the moving one.
+    """A displacement at every voxel of a fixed image.
+
+    What is at x in the fixed image is at x + vector(x) in the moving one.
 
     Attributes:
         vectors: (*spatial, ndim) float32, in the world of `geometry`: mm, right - anterior - superior; or pixels.
@@ -51,7 +56,10 @@ class Field:
             yield rows, index @ matrix.T + offset, self.vectors[rows].astype(float)
 
     def at(self, points):
-        """The displacement at points of the world, (*grid, ndim); beyond the field its border's displacement continues."""
+        """The displacement at points of the world, (*grid, ndim).
+
+        Beyond the field its border's displacement continues.
+        """
         matrix, offset = split(np.linalg.inv(self.affine))
         voxels = points @ matrix.T + offset
         return np.stack([sample(self.vectors[..., c], voxels) for c in range(self.ndim)], axis=-1)
@@ -81,14 +89,15 @@ class Field:
 def field_of(flow, geometry):
     """The Field of a network's flow (*grid, ndim), in voxels of its grid, on the fixed image's own grid.
 
-    Fixed voxel p lies at g = F p on the grid, is sent to g + flow(g), and so to q = M^-1 (g + flow(g)) in the moving image, with F and M
-    the maps of both images to the grid. In the world this is a displacement by A_m q - A_f p.
+    Fixed voxel p lies at g = F p on the grid, is sent to g + flow(g), and so to q = M^-1 (g + flow(g)) in the moving
+    image, with F and M the maps of both images to the grid. In the world this is a displacement by A_m q - A_f p.
     """
     shape, ndim = geometry.fixed_shape, len(geometry.grid)
     grid_to_world = geometry.moving_affine @ np.linalg.inv(geometry.moving_to_grid)
     on_fixed = [spread(flow[..., c], geometry.fixed_to_grid, shape) for c in range(ndim)]
     vectors = np.stack(on_fixed, axis=-1) @ grid_to_world[:-1, :-1].T.astype(np.float32)
-    # What remains without any flow: the translation of align="centres"; for images without header their places on the grid.
+    # What remains without any flow: the translation of align="centres"; for images without header their places on the
+    # grid.
     matrix, offset = split(grid_to_world @ geometry.fixed_to_grid - geometry.fixed_affine)
     for axis, size in enumerate(shape):
         if np.abs(matrix[:, axis]).max() * size > 1e-6 * max(1, np.abs(grid_to_world).max()):
@@ -130,7 +139,9 @@ def read_field(path):
         image = nibabel_image(path, ".nii.gz" if path.name.endswith("gz") else ".nii")
         shape, intent = image.shape, int(image.header["intent_code"])
         vectors = image.get_fdata(dtype=np.float32, caching="unchanged")
-    except Exception as error:  # nibabel meets damaged files with OSError, EOFError, ImageFileError, zlib.error, KeyError, ...
+    except (
+        Exception
+    ) as error:  # nibabel meets damaged files with OSError, EOFError, ImageFileError, zlib.error, KeyError, ...
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"Cannot read {path} ({reason}). {EXPECTED}.") from None
     ndim = shape[-1]
@@ -140,6 +151,8 @@ def read_field(path):
         raise ValueError(f"{path} holds NaN or infinity. {EXPECTED}.")
     vectors = vectors.reshape(*shape[:ndim], ndim) * np.array([-1, -1, 1][:ndim], np.float32)
     if image.header.get_intent()[2] == PIXELS:
-        return Field(np.ascontiguousarray(vectors.transpose(*range(ndim - 1, -1, -1), ndim)), pixel_affine(ndim), PIXELS)
+        return Field(
+            np.ascontiguousarray(vectors.transpose(*range(ndim - 1, -1, -1), ndim)), pixel_affine(ndim), PIXELS
+        )
     affine = image.affine if ndim == 3 else np.delete(np.delete(image.affine, 2, 0), 2, 1)
     return Field(vectors, np.array(affine, float))

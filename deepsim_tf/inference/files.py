@@ -23,11 +23,12 @@ REPORT = "registration.json"  # the last file of a folder to be written, and the
 def register_files(model, moving, fixed, out, *, refine=0, align="headers", intensity=None, warn=None):
     """Register one image file to another, wherever they lie, and write a folder.
 
-    Both are brought to the model's grid through their headers: NIfTI and MGZ of any size, voxel size, orientation and obliqueness (see
-    `ds.inference.place`); TIFF, PNG and npy as `ds.register` does. The folder appears as a whole, when everything is done, with
+    Both are brought to the model's grid through their headers: NIfTI and MGZ of any size, voxel size, orientation and
+    obliqueness (see `ds.inference.place`); TIFF, PNG and npy as `ds.register` does. The folder appears as a whole, when
+    everything is done, with
 
-    * `warped.*`: the moving image in its own intensities, float32, on the fixed image's grid and with its header: NIfTI, MGZ, TIFF (also
-      for PNG, which holds no floats) or npy;
+    * `warped.*`: the moving image in its own intensities, float32, on the fixed image's grid and with its header:
+      NIfTI, MGZ, TIFF (also for PNG, which holds no floats) or npy;
     * `flow.nii.gz`: the displacement field, mm, for ANTs, ITK and 3-D Slicer;
     * `log_jacobian.*`: the logarithm of det J, -20.7 where the field folds;
     * `similarity_map.*`: where the model was trained with DeepSim;
@@ -60,7 +61,10 @@ def register_files(model, moving, fixed, out, *, refine=0, align="headers", inte
 
 
 def write_registration(model, moving, fixed, out, settings, warn, loading=0.0):
-    """Register with an opened model as `settings_of` says, and write the folder `out`; returns the content of registration.json."""
+    """Register with an opened model as `settings_of` says, and write the folder `out`.
+
+    Returns the content of registration.json.
+    """
     out, started = Path(out), time.perf_counter() - loading
     moving, fixed = Path(moving), Path(fixed)
     found = register_pair(model, moving, fixed, **settings["settings"])

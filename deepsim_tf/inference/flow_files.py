@@ -26,7 +26,9 @@ def warp_file(flow, image, out, *, labels=False):
     _check_new(out)
     field, header = read_field(flow), read_header(image)
     if len(header.shape) != field.ndim:
-        raise ValueError(f"{image} is {len(header.shape)}-D, and {flow} a flow of {field.ndim}-D images. Expected one dimension.")
+        raise ValueError(
+            f"{image} is {len(header.shape)}-D, and {flow} a flow of {field.ndim}-D images. Expected one dimension."
+        )
     check_world(field, is_world(header), image)
     array = read_volume(image)
     warped = in_dtype(warp_array(array, world_affine(header, image), field, labels=labels), array.dtype)

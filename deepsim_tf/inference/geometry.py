@@ -19,7 +19,7 @@ ALIGN = ("headers", "centres")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """Affine maps in homogeneous coordinates, (ndim + 1, ndim + 1), between voxels of two images, of the model's grid, and the world."""
+    """Affine maps, (ndim + 1, ndim + 1), between voxels of two images, of the model's grid, and the world."""
 
     grid: tuple  # shape of the model's grid
     fixed_shape: tuple
@@ -62,24 +62,29 @@ def world_affine(header, path):
         return np.array(header.affine, float)
     if np.abs(header.affine[2, :2]).max() > 1e-3 * max(header.spacing):
         raise ValueError(
-            f"{path} is a single slice that is not axial (its rows or columns point up or down). Expected a volume, or an axial slice:"
+            f"{path} is a single slice that is not axial (its rows or columns point up or down). Expected a volume, or"
+            " an axial slice:"
             " take slices with nibabel's slicer, or save both images as TIFF or npy."
         )
     return np.delete(np.delete(np.array(header.affine, float), 2, 0), 2, 1)
 
 
 def pixel_affine(ndim):
-    """The affine of an array without header: axes in reverse order are ITK's x, y, z; x and y point left and posterior."""
+    """The affine of an array without header.
+
+    Axes in reverse order are ITK's x, y, z; x and y point left and posterior.
+    """
     return joined(np.fliplr(np.diag([-1.0, -1.0, 1.0][:ndim])), np.zeros(ndim))
 
 
 def place(model, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
     """The Geometry of a pair of images.
 
-    The grid lies along the fixed image's axes, permuted and flipped to the orientation of the model's training images. Its voxels have
-    the training images' size, and its centre is that of the fixed field of view; for models that were trained on stretched images
-    (`image_fit="resample"`), or that know no voxel size and no fit, it covers exactly the fixed field of view. The moving image lies
-    where its header says. Without headers, both images are brought to the grid as `ds.register` does.
+    The grid lies along the fixed image's axes, permuted and flipped to the orientation of the model's training images.
+    Its voxels have the training images' size, and its centre is that of the fixed field of view; for models that were
+    trained on stretched images (`image_fit="resample"`), or that know no voxel size and no fit, it covers exactly the
+    fixed field of view. The moving image lies where its header says. Without headers, both images are brought to the
+    grid as `ds.register` does.
 
     Args:
         model: a registration model.
@@ -94,11 +99,15 @@ def place(model, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
     shape, ndim = tuple(model.shape), len(model.shape)
     for path, header in zip(paths, (moving, fixed)):
         if len(header.shape) != ndim:
-            raise ValueError(f"{path} is {len(header.shape)}-D, of shape {header.shape}. Expected {ndim}-D images of one channel, as the model's.")
+            raise ValueError(
+                f"{path} is {len(header.shape)}-D, of shape {header.shape}. Expected {ndim}-D images of one channel,"
+                " as the model's."
+            )
     if is_world(moving) != is_world(fixed):
         with_header, without = paths if is_world(moving) else paths[::-1]
         raise ValueError(
-            f"{with_header} says where its voxels lie, and {without} does not. Expected two NIfTI or MGZ files, or two files"
+            f"{with_header} says where its voxels lie, and {without} does not. Expected two NIfTI or MGZ files, or two"
+            " files"
             " without position: convert one of them."
         )
     fixed_affine, moving_affine = world_affine(fixed, paths[1]), world_affine(moving, paths[0])
@@ -108,7 +117,8 @@ def place(model, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
         fit = model.image_fit or "resample"
         if model.image_fit is None and moving.shape != fixed.shape:
             raise ValueError(
-                f"{paths[0]} has shape {moving.shape}, {paths[1]} {fixed.shape}. Expected one shape, as the model's training images had:"
+                f"{paths[0]} has shape {moving.shape}, {paths[1]} {fixed.shape}. Expected one shape, as the model's"
+                " training images had:"
                 " crop or pad one of them, or train with --fit pad."
             )
         maps = (joined(*to_grid(image.shape, shape, fit)) for image in (fixed, moving))
@@ -116,18 +126,25 @@ def place(model, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
         return Geometry(**known, translation=np.zeros(ndim), unit="pixels", fit=fit)
 
     oriented = _to_orientation(fixed_affine, fixed.shape, model.orientation)
-    sizes = np.rint(np.abs(split(oriented)[0]) @ fixed.shape).astype(int)  # of the fixed image, in the model's order of axes
+    sizes = np.rint(np.abs(split(oriented)[0]) @ fixed.shape).astype(
+        int
+    )  # of the fixed image, in the model's order of axes
     voxels = nibabel.affines.voxel_sizes(fixed_affine @ np.linalg.inv(oriented))
     fixed_to_grid = joined(*_scaled(model, sizes, voxels)) @ oriented
-    centres = [affine @ [*((np.array(header.shape) - 1) / 2), 1] for affine, header in ((fixed_affine, fixed), (moving_affine, moving))]
+    centres = [
+        affine @ [*((np.array(header.shape) - 1) / 2), 1]
+        for affine, header in ((fixed_affine, fixed), (moving_affine, moving))
+    ]
     translation = (centres[0] - centres[1])[:-1] if align == "centres" else np.zeros(ndim)
     world_to_grid = fixed_to_grid @ np.linalg.inv(fixed_affine)
     moving_to_grid = world_to_grid @ joined(np.eye(ndim), translation) @ moving_affine
-    return Geometry(**known, fixed_to_grid=fixed_to_grid, moving_to_grid=moving_to_grid, translation=translation, unit="mm")
+    return Geometry(
+        **known, fixed_to_grid=fixed_to_grid, moving_to_grid=moving_to_grid, translation=translation, unit="mm"
+    )
 
 
 def _to_orientation(affine, shape, orientation):
-    """From voxels of an image to those of the same image, its axes permuted and flipped to an orientation such as "RAS" (None: kept)."""
+    """From voxels of an image to those of the same image, its axes turned to an orientation such as "RAS"."""
     if orientation is None or len(shape) != 3:
         return np.eye(len(shape) + 1)
     return np.linalg.inv(inv_ornt_aff(ornt_transform(io_orientation(affine), axcodes2ornt(orientation)), shape))
@@ -138,7 +155,8 @@ def _scaled(model, sizes, voxels):
     how, factor = parse_fit(model.image_fit or ("resample" if model.spacing is None else "pad"))
     if how == "resample":
         return to_grid(sizes, model.shape, "resample")
-    # "pad:2" is a grid of half the voxel size, averaged over blocks; a model of older versions does not know its spacing.
+    # "pad:2" is a grid of half the voxel size, averaged over blocks; a model of older versions does not know its
+    # spacing.
     finer = voxels if model.spacing is None else np.divide(model.spacing, factor)
     if np.allclose(voxels, finer, rtol=0.01):
         return to_grid(sizes, model.shape, f"pad:{factor}")  # whole voxels are added, as in training

@@ -28,10 +28,12 @@ class Registered:
         warped: (*spatial) float32, the moving image in its file's intensities.
         field: the Field from the fixed into the moving image.
         log_jacobian: (*spatial) float32, log det J; log(1e-9) = -20.7 where the field folds.
-        similarity_map: (*spatial) float32 in [-1, 1], or None where the model was not trained with DeepSim. Computed on the model's grid.
+        similarity_map: (*spatial) float32 in [-1, 1], or None where the model was not trained with DeepSim. Computed on
+            the model's grid.
         numbers: dict for registration.json.
         warnings: sentences about what is doubtful in the input.
-        images: {"fixed", "moving", "warped"} (*spatial) float32 under the intensity rule, all on the fixed grid, for pictures.
+        images: {"fixed", "moving", "warped"} (*spatial) float32 under the intensity rule, all on the fixed grid, for
+            pictures.
         geometry: the Geometry.
     """
 
@@ -59,7 +61,8 @@ def register_pair(model, moving, fixed, *, refine=0, align="headers", intensity=
         Registered.
 
     Raises:
-        ValueError: files that cannot be read or do not go together, see `geometry.place`; a model without an intensity rule.
+        ValueError: files that cannot be read or do not go together, see `geometry.place`; a model without an intensity
+            rule.
     """
     started = time.perf_counter()
     rule = rule_of(model, intensity)
@@ -94,7 +97,10 @@ def register_pair(model, moving, fixed, *, refine=0, align="headers", intensity=
         "placement": overlap,
         "align": {"by": align, "translation": _lps(-geometry.translation)},
         "refinement": None if history is None else {"steps": len(history["loss"]) - 1, **history},
-        "grid": {"shape": list(geometry.grid), "voxel_size": np.linalg.norm(geometry.grid_affine[:-1, :-1], axis=0).tolist()},
+        "grid": {
+            "shape": list(geometry.grid),
+            "voxel_size": np.linalg.norm(geometry.grid_affine[:-1, :-1], axis=0).tolist(),
+        },
         "intensity": rule,
         "seconds": {
             "network": round(refining - predicting, 3),
@@ -106,7 +112,9 @@ def register_pair(model, moving, fixed, *, refine=0, align="headers", intensity=
         warped=warp_array(read_volume(moving), geometry.moving_affine, field),
         field=field,
         log_jacobian=log_jacobian,
-        similarity_map=None if map_on_grid is None else spread(map_on_grid, geometry.fixed_to_grid, geometry.fixed_shape),
+        similarity_map=None
+        if map_on_grid is None
+        else spread(map_on_grid, geometry.fixed_to_grid, geometry.fixed_shape),
         numbers=numbers,
         warnings=warnings,
         images=images,
@@ -123,7 +131,8 @@ def rule_of(model, intensity=None):
     rule = intensity or model.intensity
     if rule is None:
         raise ValueError(
-            "The model carries no intensity rule for files. Name the one its training images had (--intensity), such as minmax, quantile or"
+            "The model carries no intensity rule for files. Name the one its training images had (--intensity), such"
+            " as minmax, quantile or"
             " fixed:0:256."
         )
     parse_rule(rule)
@@ -131,13 +140,21 @@ def rule_of(model, intensity=None):
 
 
 def _similarity(loss, on_grid, warped):
-    """({measure, before, after, better}, similarity map after) of the model's own similarity, on its grid; (None, None) where it has none."""
+    """({measure, before, after, better}, similarity map after) of the model's own similarity, on its grid.
+
+    (None, None) where it has none.
+    """
     if loss is None:
         return None, None
     fixed, moving, warped = on_grid["fixed"][None], on_grid["moving"][None], warped[None]
     if hasattr(loss, "similarity_map"):
         before, after = (np.asarray(loss.similarity_map(fixed, image))[0] for image in (moving, warped))
-        return {"measure": "DeepSim", "before": float(before.mean()), "after": float(after.mean()), "better": "higher"}, after
+        return {
+            "measure": "DeepSim",
+            "before": float(before.mean()),
+            "after": float(after.mean()),
+            "better": "higher",
+        }, after
     before, after = (float(loss(fixed, image)) for image in (moving, warped))
     return {"measure": f"{type(loss).__name__} (loss)", "before": before, "after": after, "better": "lower"}, None
 

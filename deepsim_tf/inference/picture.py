@@ -1,4 +1,7 @@
-"""A picture of a registered pair: before and after, with the fixed image's outlines, differences, and the deformation."""
+"""A picture of a registered pair.
+
+Before and after, with the fixed image's outlines, differences, and the deformation.
+"""
 
 import matplotlib
 import nibabel
@@ -13,15 +16,20 @@ from skimage.filters import threshold_multiotsu, threshold_otsu
 from deepsim_tf.figures.drawing import STYLE
 
 OUTLINE = "#00E5FF"
-PLANES = (("axial", 2, "R", "L", "A", "P"), ("coronal", 1, "R", "L", "S", "I"), ("sagittal", 0, "A", "P", "S", "I"))  # at right, left, top, bottom
+PLANES = (
+    ("axial", 2, "R", "L", "A", "P"),
+    ("coronal", 1, "R", "L", "S", "I"),
+    ("sagittal", 0, "A", "P", "S", "I"),
+)  # at right, left, top, bottom
 COLUMNS = ("Fixed", "Before", "After", "Difference before", "Difference after", "Deformation")
 
 
 def save_picture(path, images, field, *, title=None):
     """Draw a registered pair as PNG: a row for an image, three (axial, coronal, sagittal) for a volume.
 
-    Volumes are shown as they lie in the world, voxels in their proportions; a file without header as it is stored. The slices go through the
-    middle of what the fixed image shows. Outlines are those of the fixed image, on all three images.
+    Volumes are shown as they lie in the world, voxels in their proportions; a file without header as it is stored. The
+    slices go through the middle of what the fixed image shows. Outlines are those of the fixed image, on all three
+    images.
 
     Args:
         path: ends in .png.
@@ -36,7 +44,10 @@ def save_picture(path, images, field, *, title=None):
 
 
 def _for_display(images, field):
-    """Images and (*spatial, ndim) flow in voxels, axes right - anterior - superior for volumes with header; and the voxel sizes."""
+    """Images and (*spatial, ndim) flow in voxels, axes right - anterior - superior for volumes with header.
+
+    And the voxel sizes.
+    """
     flow = field.voxels()
     sizes = np.linalg.norm(field.affine[:-1, :-1], axis=0)
     if field.ndim == 2 or field.unit != "mm":
@@ -51,7 +62,9 @@ def _for_display(images, field):
 
 
 def _draw(images, flow, sizes, unit, title):
-    fixed, moving = (images[name][:: max(1, len(images[name]) // 64)] for name in ("fixed", "moving"))  # enough for quantiles
+    fixed, moving = (
+        images[name][:: max(1, len(images[name]) // 64)] for name in ("fixed", "moving")
+    )  # enough for quantiles
     low, high = np.percentile(np.stack([fixed, moving]), (0.5, 99.7))
     spread = max(np.percentile(np.abs(moving - fixed), 99.5), 1e-6)
     rows = list(_planes(images, flow, sizes, unit))
@@ -60,7 +73,10 @@ def _draw(images, flow, sizes, unit, title):
     alone = len(rows) == 1  # an image has the whole page: two rows of three
     width = 4.0 if alone else 2.3
     heights = [min(width * tall / wide, 1.6 * width) for wide, tall in extents] * (2 if alone else 1)
-    figure = Figure(figsize=(len(COLUMNS) * width / (2 if alone else 1), sum(heights) + 0.3 * len(heights) + 0.4), layout="compressed")
+    figure = Figure(
+        figsize=(len(COLUMNS) * width / (2 if alone else 1), sum(heights) + 0.3 * len(heights) + 0.4),
+        layout="compressed",
+    )
     axes = figure.subplots(len(heights), len(COLUMNS) // (2 if alone else 1), squeeze=False, height_ratios=heights)
     axes = axes.reshape(len(rows), len(COLUMNS))
     for panels, row in zip(axes, rows):
@@ -84,19 +100,40 @@ def _draw(images, flow, sizes, unit, title):
 
 
 def _planes(images, flow, sizes, unit):
-    """The planes to show, rows upwards: their images, in-plane flow in pixels, pixel sizes (up, right), and the letters at their ends."""
+    """The planes to show, rows upwards.
+
+    Their images, in-plane flow in pixels, pixel sizes (up, right), and the letters at their ends.
+    """
     fixed = images["fixed"]
     if fixed.ndim == 2:
         if unit == "mm":  # axes (x, y): x to the right
-            yield {**{k: v.T for k, v in images.items()}, "flow": flow.swapaxes(0, 1)[..., ::-1], "sizes": sizes[::-1], "name": "", "ends": ""}
+            yield {
+                **{k: v.T for k, v in images.items()},
+                "flow": flow.swapaxes(0, 1)[..., ::-1],
+                "sizes": sizes[::-1],
+                "name": "",
+                "ends": "",
+            }
         else:  # rows downwards, as every viewer shows them
-            yield {**{k: v[::-1] for k, v in images.items()}, "flow": flow[::-1] * (-1, 1), "sizes": sizes, "name": "", "ends": ""}
+            yield {
+                **{k: v[::-1] for k, v in images.items()},
+                "flow": flow[::-1] * (-1, 1),
+                "sizes": sizes,
+                "name": "",
+                "ends": "",
+            }
         return
     middle = _middle(fixed)
     if unit != "mm":
         k = middle[0]
         row = {name: image[k, ::-1] for name, image in images.items()}
-        yield {**row, "flow": flow[k, ::-1, :, 1:] * (-1, 1), "sizes": sizes[1:], "name": f"page {k + 1} of {len(fixed)}", "ends": ""}
+        yield {
+            **row,
+            "flow": flow[k, ::-1, :, 1:] * (-1, 1),
+            "sizes": sizes[1:],
+            "name": f"page {k + 1} of {len(fixed)}",
+            "ends": "",
+        }
         return
     for name, axis, *ends in PLANES:
         across, up = [d for d in range(3) if d != axis]  # shown to the right and upwards
@@ -133,7 +170,7 @@ def _outline(axis, plane, levels, extent):
 
 
 def _grid(axis, flow, sizes, extent):
-    """A regular grid of about 22 lines to the longer side, drawn where the flow finds its points in the moving image."""
+    """A regular grid, about 22 lines to the longer side, drawn where its points lie in the moving image."""
     rows, columns = flow.shape[:2]
     step = max(1, round(max(rows, columns) / 22))
     points = (np.moveaxis(np.indices((rows, columns)), 0, -1) + 0.5 + flow) * sizes
@@ -143,7 +180,12 @@ def _grid(axis, flow, sizes, extent):
 
 
 def _ends(axis, letters):
-    places = ((0.98, 0.5, "right", "center"), (0.02, 0.5, "left", "center"), (0.5, 0.98, "center", "top"), (0.5, 0.02, "center", "bottom"))
+    places = (
+        (0.98, 0.5, "right", "center"),
+        (0.02, 0.5, "left", "center"),
+        (0.5, 0.98, "center", "top"),
+        (0.5, 0.02, "center", "bottom"),
+    )
     for letter, (x, y, horizontal, vertical) in zip(letters, places):
         text = axis.text(x, y, letter, transform=axis.transAxes, ha=horizontal, va=vertical, color="w", fontsize=7)
         text.set_path_effects([withStroke(linewidth=1.5, foreground="k")])

@@ -1,4 +1,4 @@
-"""Whether two images lie where a registration network can bring them together, measured on their headers and their foreground."""
+"""Whether two images lie where a network can bring them together, by their headers and foregrounds."""
 
 import numpy as np
 from nibabel.orientations import inv_ornt_aff, io_orientation
@@ -13,7 +13,8 @@ LEAST_COVERAGE = 0.9  # of the fixed foreground, by the model's grid
 LATTICE = 48  # samples an axis: this is about centimetres, not voxels
 
 AFFINE_FIRST = (
-    "register them affinely first, as antsRegistrationSyNQuick.sh -t a (ANTs) or SimpleITK's CenteredTransformInitializer and"
+    "register them affinely first, as antsRegistrationSyNQuick.sh -t a (ANTs) or SimpleITK's"
+    " CenteredTransformInitializer and"
     " ImageRegistrationMethod do, and pass the result as moving image"
 )
 
@@ -33,13 +34,17 @@ def placement(geometry, moving, fixed):
     moved = _with_translation(geometry)
     fixed_to_moving = np.linalg.inv(moved) @ geometry.fixed_affine
     seen = _inside(_mapped(fixed_points, fixed_to_moving), geometry.moving_shape)
-    volumes = [abs(np.linalg.det(affine)) * np.prod(shape) for affine, shape in
-               ((geometry.fixed_affine, geometry.fixed_shape), (moved, geometry.moving_shape))]  # fmt: skip
+    volumes = [
+        abs(np.linalg.det(affine)) * np.prod(shape)
+        for affine, shape in ((geometry.fixed_affine, geometry.fixed_shape), (moved, geometry.moving_shape))
+    ]
 
     # Along the grid's axes, in its voxels times their size: a box means the same for both images.
     sizes = np.linalg.norm(geometry.grid_affine[:-1, :-1], axis=0)
-    foregrounds = [_mapped(fixed_points[fixed_inside], geometry.fixed_to_grid) * sizes,
-                   _mapped(moving_points[moving_inside], geometry.moving_to_grid) * sizes]  # fmt: skip
+    foregrounds = [
+        _mapped(fixed_points[fixed_inside], geometry.fixed_to_grid) * sizes,
+        _mapped(moving_points[moving_inside], geometry.moving_to_grid) * sizes,
+    ]
     boxes = [np.percentile(points, (1, 99), axis=0) for points in foregrounds]
     distance = np.linalg.norm(foregrounds[0].mean(axis=0) - foregrounds[1].mean(axis=0))
     diagonal = np.linalg.norm(boxes[0][1] - boxes[0][0])
@@ -64,24 +69,34 @@ def _doubts(numbers, distance, geometry):
     elif numbers["overlap_of_foregrounds"] < LEAST_OVERLAP or distance > FARTHEST:
         apart = f"{numbers['distance_of_foregrounds']:.0f} {geometry.unit}"
         yield (
-            f"What the two images show lies apart: the centres of their foregrounds by {apart}, the boxes around them share"
+            f"What the two images show lies apart: the centres of their foregrounds by {apart}, the boxes around them"
+            " share"
             f" {percent['overlap_of_foregrounds']} of the smaller one: {remedy}."
         )
     if len(geometry.grid) == 3 and numbers["rotation_degrees"] > ROTATION:
         angle = f"{numbers['rotation_degrees']:.0f} degrees"
-        yield f"The moving image is turned by {angle} against the fixed one, and models are trained with up to {ROTATION:.0f}: {AFFINE_FIRST}."
+        yield (
+            f"The moving image is turned by {angle} against the fixed one, and models are trained with up to"
+            f" {ROTATION:.0f}: {AFFINE_FIRST}."
+        )
     if numbers["coverage_by_grid"] < LEAST_COVERAGE:
         yield (
-            f"The model's grid holds only {percent['coverage_by_grid']} of what the fixed image shows; beyond it the border's displacement goes on:"
+            f"The model's grid holds only {percent['coverage_by_grid']} of what the fixed image shows; beyond it the"
+            " border's displacement goes on:"
             " crop the fixed image to the region the model was trained on, or check its voxel size."
         )
-    extent = np.abs(geometry.fixed_to_grid[:-1, :-1]) @ geometry.fixed_shape  # voxels of the grid that the fixed image spans
+    extent = (
+        np.abs(geometry.fixed_to_grid[:-1, :-1]) @ geometry.fixed_shape
+    )  # voxels of the grid that the fixed image spans
     if (extent < np.divide(geometry.grid, 4)).any():
-        yield "The fixed image is less than a quarter as large as the images the model was trained on: check the unit of its voxel size (mm)."
+        yield (
+            "The fixed image is less than a quarter as large as the images the model was trained on: check the unit"
+            " of its voxel size (mm)."
+        )
 
 
 def rotation_between(fixed_affine, moving_affine):
-    """The angle in degrees between the axes of two images, after the permutation and the flips that bring them closest."""
+    """The angle in degrees between the axes of two images, permuted and flipped to be closest."""
     relative = np.linalg.inv(_directions(fixed_affine)) @ _directions(moving_affine)
     ndim = len(relative)
     full = np.eye(4)

@@ -20,7 +20,9 @@ def parse_rule(rule):
         return name, None, None
     if name == "quantile" and not numbers:
         return name, 0.01, 0.99
-    if len(numbers) == 2 and ((name == "fixed" and numbers[0] < numbers[1]) or (name == "quantile" and 0 <= numbers[0] < numbers[1] <= 1)):
+    if len(numbers) == 2 and (
+        (name == "fixed" and numbers[0] < numbers[1]) or (name == "quantile" and 0 <= numbers[0] < numbers[1] <= 1)
+    ):
         return name, *numbers
     raise ValueError(f"Unknown intensity rule {rule!r}. Available: {RULES}.")
 
@@ -30,8 +32,8 @@ def apply_intensity(values, rule):
 
     * `"fixed:LOW:HIGH"`: (x - LOW) / (HIGH - LOW), not clipped, so that intensities compare between images;
     * `"minmax"`: as "fixed" with the image's own minimum and maximum;
-    * `"quantile"`: as "fixed" with the image's own 1 % and 99 % quantiles, clipped to [0, 1]; `"quantile:LOW:HIGH"` takes others.
-      (The authors' code divides by the upper quantile alone.)
+    * `"quantile"`: as "fixed" with the image's own 1 % and 99 % quantiles, clipped to [0, 1]; `"quantile:LOW:HIGH"`
+      takes others. (The authors' code divides by the upper quantile alone.)
     * `"none"`: as they are.
 
     Args:
@@ -45,7 +47,8 @@ def apply_intensity(values, rule):
         ValueError: unknown rule, or an image without contrast under "minmax" or "quantile".
     """
     name, low, high = parse_rule(rule)
-    # In double precision where single does not hold the values exactly; never in integers, in which NumPy's quantile overflows.
+    # In double precision where single does not hold the values exactly; never in integers, in which NumPy's quantile
+    # overflows.
     values = np.asarray(values)
     values = values.astype(np.result_type(values, np.float32))
     if name == "minmax":
@@ -53,7 +56,9 @@ def apply_intensity(values, rule):
     elif name == "quantile":
         low, high = (float(q) for q in np.quantile(values, (low, high)))
     if name != "none" and high <= low:
-        raise ValueError(f"the rule {rule!r} needs contrast, and the image has {low:g} as its lower and {high:g} as its upper bound")
+        raise ValueError(
+            f"the rule {rule!r} needs contrast, and the image has {low:g} as its lower and {high:g} as its upper bound"
+        )
     if name != "none":
         values -= low
         values /= high - low

@@ -36,7 +36,7 @@ def scale_intensity(images, rule):
 
 
 def quantile(values, q):
-    """The q-quantile of each row, (batch, n) -> (batch,), between two neighbours by linear interpolation (NumPy's default).
+    """The q-quantile of each row, (batch, n) -> (batch,), linear between two neighbours (NumPy's default).
 
     Sorts the shorter tail alone: for 1 % of a volume, a hundredth of its voxels.
     """

@@ -1,4 +1,7 @@
-"""Keras layers of the networks; the spatial ones are subclasses of VoxelMorph's, with the same constructors and numbers."""
+"""Keras layers of the networks.
+
+The spatial ones are subclasses of VoxelMorph's, with the same constructors and numbers.
+"""
 
 from deepsim_tf.layers.integrate import VecInt, integrate
 from deepsim_tf.layers.pad import CropLike, EdgePad, padded_size

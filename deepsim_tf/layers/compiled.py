@@ -10,16 +10,21 @@ _allowed = contextvars.ContextVar("xla", default=True)
 
 
 def compiled(function):
-    """`function` under XLA while a graph is traced, and plainly in eager mode, where compiling would take longer than the call.
+    """`function` under XLA while a graph is traced, plainly in eager mode, where compiling takes longer.
 
-    Sums over windows, differences of neighbours and interpolation become a few loops: forward and backward take an eighth to a half
-    of the time (benchmarks/README.md). The convolutions of the network stay outside, where oneDNN is faster than XLA.
+    Sums over windows, differences of neighbours and interpolation become a few loops: forward and backward take an
+    eighth to a half of the time (benchmarks/README.md). The convolutions of the network stay outside, where oneDNN is
+    faster than XLA.
     """
-    return function if tf.executing_eagerly() or not _allowed.get() else tf.function(function, jit_compile=True, autograph=False)
+    return (
+        function
+        if tf.executing_eagerly() or not _allowed.get()
+        else tf.function(function, jit_compile=True, autograph=False)
+    )
 
 
 def compiled_if_large(function, images):
-    """`compiled(function)` where images (batch, *spatial, channels) are known to have `LARGE` voxels or more, else `function`."""
+    """`compiled(function)` where images (batch, *spatial, channels) have `LARGE` voxels or more, else `function`."""
     voxels = images.shape[1:-1].num_elements()
     return function if voxels is None or voxels < LARGE else compiled(function)
 

@@ -21,7 +21,8 @@ def integrate(velocity, *, int_steps=7):
         Displacement in voxels, (batch, *spatial, ndim).
     """
     flow = velocity / 2**int_steps
-    # Each squaring is compiled by itself: all of them as one would compute the first anew for every neighbour in the last.
+    # Each squaring is compiled by itself: all of them as one would compute the first anew for every neighbour in the
+    # last.
     square = compiled_if_large(_square, tf.convert_to_tensor(flow))
     for _ in range(int_steps):
         flow = square(flow)
@@ -41,9 +42,15 @@ class VecInt(vxm.layers.VecInt):
         # VoxelMorph's constructor calls super(self.__class__, self), which never ends in a subclass: go around it.
         keras.layers.Layer.__init__(self, **{"dtype": "float32", **kwargs})
         if method not in ("ss", "scaling_and_squaring") or indexing != "ij":
-            raise ValueError(f"VecInt here knows method='ss' and indexing='ij'. Received: method={method!r}, indexing={indexing!r}.")
+            raise ValueError(
+                f"VecInt here knows method='ss' and indexing='ij'. Received: method={method!r}, indexing={indexing!r}."
+            )
         self.indexing, self.method, self.int_steps, self.inshape = indexing, method, int_steps, None
-        self.out_time_pt, self.ode_args, self.odeint_fn = out_time_pt, ode_args or {"rtol": 1e-6, "atol": 1e-12}, odeint_fn
+        self.out_time_pt, self.ode_args, self.odeint_fn = (
+            out_time_pt,
+            ode_args or {"rtol": 1e-6, "atol": 1e-12},
+            odeint_fn,
+        )
 
     def call(self, inputs):
         """Integrate one velocity, or a list that holds one; see `integrate`."""

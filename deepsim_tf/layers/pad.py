@@ -33,7 +33,11 @@ class EdgePad(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         """Spatial sizes rounded up to the multiple."""
-        return (input_shape[0], *(None if n is None else padded_size(n, self.multiple) for n in input_shape[1:-1]), input_shape[-1])
+        return (
+            input_shape[0],
+            *(None if n is None else padded_size(n, self.multiple) for n in input_shape[1:-1]),
+            input_shape[-1],
+        )
 
     def get_config(self):
         """Adds `multiple`."""

@@ -47,7 +47,8 @@ def interpolate_axis(values, points, axis):
 class RescaleTransform(vxm.layers.RescaleTransform):
     """VoxelMorph's RescaleTransform for dense flows, with the same constructor and numbers, without `tf.map_fn`.
 
-    Resizes the field by `zoom_factor` and multiplies the displacements by it, so that they stay in voxels of their own grid.
+    Resizes the field by `zoom_factor` and multiplies the displacements by it, so that they stay in voxels of their own
+    grid.
     """
 
     def __init__(self, zoom_factor, interp_method="linear", *, dtype="float32", **kwargs):

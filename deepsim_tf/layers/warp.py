@@ -52,7 +52,9 @@ def _warp(images, flow, interpolation="linear"):
 
 
 def sample_at(images, points, *, interpolation="linear"):
-    """The value of `images` at given points; `warp` without a flow, for coordinates that are cheaper to compute than to store.
+    """The value of `images` at given points.
+
+    `warp` without a flow, for coordinates that are cheaper to compute than to store.
 
     Args:
         images: tensor (batch, *spatial, channels).
@@ -88,7 +90,8 @@ def sample_at(images, points, *, interpolation="linear"):
     else:
         low = [tf.floor(p) for p in points]
         high = [tf.minimum(a + 1, last[d]) for d, a in enumerate(low)]
-        # The weight of the low neighbour is 1 - fraction, of the high one fraction; at the last voxel both are the same voxel.
+        # The weight of the low neighbour is 1 - fraction, of the high one fraction; at the last voxel both are the same
+        # voxel.
         fraction = [p - a for p, a in zip(points, low)]
         index = [[tf.cast(a, tf.int32) for a in side] for side in (low, high)]
         weight = [[1 - f for f in fraction], fraction]

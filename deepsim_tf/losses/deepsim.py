@@ -55,7 +55,9 @@ def deepsim(features_fixed, features_warped, *, eps=1e-6, zero_mean=False, weigh
         0.52
     """
     if set(features_fixed) != set(features_warped):
-        raise ValueError(f"deepsim compares the same levels. Received: {list(features_fixed)} and {list(features_warped)}.")
+        raise ValueError(
+            f"deepsim compares the same levels. Received: {list(features_fixed)} and {list(features_warped)}."
+        )
     levels = []
     for level, fixed in features_fixed.items():
         cosine = cosine_map(fixed, features_warped[level], eps=eps, zero_mean=zero_mean)
@@ -72,9 +74,10 @@ def deepsim(features_fixed, features_warped, *, eps=1e-6, zero_mean=False, weigh
 class DeepSim(keras.losses.Loss):
     """The semantic similarity as a Keras loss, `1 - DeepSim(fixed, warped)`; see `deepsim` for the formula.
 
-    Called as every Keras loss on (y_true, y_pred) = (fixed, warped), images (batch, *spatial, channels). A `sample_weight`
-    of shape (batch,) weighs the images; one of shape (batch, *spatial) or (batch, *spatial, 1) weighs the voxels, as a
-    mask. The gradient goes to the warped image only. Saved inside a model, the extractor comes back with its weights.
+    Called as every Keras loss on (y_true, y_pred) = (fixed, warped), images (batch, *spatial, channels). A
+    `sample_weight` of shape (batch,) weighs the images; one of shape (batch, *spatial) or (batch, *spatial, 1) weighs
+    the voxels, as a mask. The gradient goes to the warped image only. Saved inside a model, the extractor comes back
+    with its weights.
 
     Args:
         extractor: a `FeatureExtractor`.
@@ -85,24 +88,39 @@ class DeepSim(keras.losses.Loss):
             `y_true` is then taken to be it.
         foreground: count only voxels where the fixed image is above this value. In a skull-stripped brain most
             voxels are empty, and their perfect agreement dilutes the mean; `foreground=0` leaves them out.
-        warp: `"image"` extracts the features of the warped image. `"features"` extracts those of the moving image and warps them,
-            by the flow on each level's grid, which costs no gradient through the extractor; it needs the flow, and so
-            `ds.models.registration_model`, which calls the loss on (fixed, {"moving", "flow"}).
+        warp: `"image"` extracts the features of the warped image. `"features"` extracts those of the moving image and
+            warps them, by the flow on each level's grid, which costs no gradient through the extractor; it needs the
+            flow, and so `ds.models.registration_model`, which calls the loss on (fixed, {"moving", "flow"}).
         name, reduction, dtype: see keras.losses.Loss.
     """
 
     def __init__(
-        self, extractor, *, levels="all", zero_mean=False, eps=1e-6, fixed=None, foreground=None, warp="image", name="deepsim", **kwargs
+        self,
+        extractor,
+        *,
+        levels="all",
+        zero_mean=False,
+        eps=1e-6,
+        fixed=None,
+        foreground=None,
+        warp="image",
+        name="deepsim",
+        **kwargs,
     ):
         super().__init__(name=name, **kwargs)
         if not isinstance(extractor, FeatureExtractor):
             received = type(extractor).__name__
-            raise ValueError(f"extractor must be a FeatureExtractor; make one with FeatureExtractor.from_model. Received: {received}.")
+            raise ValueError(
+                "extractor must be a FeatureExtractor; make one with FeatureExtractor.from_model. Received:"
+                f" {received}."
+            )
         self.extractor, self.levels = extractor.select(levels), level_names(levels, extractor.levels)
         checks.known("warp", warp, ("image", "features"))
         self.zero_mean, self.eps, self.foreground, self.warp = zero_mean, eps, foreground, warp
         self.fixed = None if fixed is None else self._atlas(fixed)
-        self._fixed_features = None  # of the atlas, computed at the first call: when a model is loaded, the extractor's weights come last
+        self._fixed_features = (
+            None  # of the atlas, computed at the first call: when a model is loaded, the extractor's weights come last
+        )
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """See keras.losses.Loss; a `sample_weight` with spatial axes weighs voxels."""
@@ -112,10 +130,16 @@ class DeepSim(keras.losses.Loss):
         return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true, y_pred):
-        """1 - DeepSim for each pair: images (batch, *spatial, channels), or `y_true` = (images, voxel weights) -> (batch,)."""
+        """1 - DeepSim for each pair.
+
+        Images (batch, *spatial, channels), or `y_true` = (images, voxel weights) -> (batch,).
+        """
         fixed, weights = y_true if isinstance(y_true, tuple) else (y_true, None)
         if (self.warp == "features") != isinstance(y_pred, dict):
-            raise ValueError('DeepSim(warp="features") needs the flow: compile it in ds.models.registration_model. Elsewhere, use warp="image".')
+            raise ValueError(
+                'DeepSim(warp="features") needs the flow: compile it in ds.models.registration_model. Elsewhere, use'
+                ' warp="image".'
+            )
         moved = y_pred["moving"] if self.warp == "features" else y_pred  # the image whose features are extracted
         self._check(fixed, moved)
         if weights is not None:
@@ -126,7 +150,9 @@ class DeepSim(keras.losses.Loss):
             weights = inside if weights is None else inside * weights
         features_fixed, features_warped = self._both(fixed, moved)
         if self.warp == "features":
-            features_warped = {level: _warped(ops.stop_gradient(f), y_pred["flow"]) for level, f in features_warped.items()}
+            features_warped = {
+                level: _warped(ops.stop_gradient(f), y_pred["flow"]) for level, f in features_warped.items()
+            }
         return deepsim(features_fixed, features_warped, eps=self.eps, zero_mean=self.zero_mean, weights=weights)
 
     def similarity_map(self, fixed, warped):
@@ -151,7 +177,10 @@ class DeepSim(keras.losses.Loss):
         checks.equal_shapes("DeepSim", y_true=fixed, y_pred=warped)
         checks.image_rank("DeepSim's extractor", "y_pred", warped, self.extractor.ndim)
         if self.fixed is not None and tuple(self.fixed.shape[1:]) != tuple(warped.shape[1:]):
-            raise ValueError(f"DeepSim's atlas has shape {tuple(self.fixed.shape[1:])}, without batch. Received: y_pred.shape={tuple(warped.shape)}.")
+            raise ValueError(
+                f"DeepSim's atlas has shape {tuple(self.fixed.shape[1:])}, without batch. Received:"
+                f" y_pred.shape={tuple(warped.shape)}."
+            )
 
     def _both(self, fixed, warped):
         """The two pyramids; the fixed one without gradient, and from memory where it is the atlas."""
@@ -159,7 +188,9 @@ class DeepSim(keras.losses.Loss):
             reference = {level: ops.stop_gradient(f) for level, f in self.extractor(fixed).items()}
         else:
             if self._fixed_features is None:
-                with tf.init_scope():  # outside the graph that is being traced, so that they are numbers, not operations
+                with (
+                    tf.init_scope()
+                ):  # outside the graph that is being traced, so that they are numbers, not operations
                     self._fixed_features = self.extractor(self.fixed)
             size = ops.shape(warped)[0]
             reference = {k: ops.broadcast_to(f, (size, *f.shape[1:])) for k, f in self._fixed_features.items()}
@@ -207,7 +238,7 @@ class DeepSim(keras.losses.Loss):
 
 
 def _warped(features, flow):
-    """Features (batch, *spatial_l, channels) of the moving image, warped by the flow (batch, *spatial, ndim) on their own grid."""
+    """Features (batch, *spatial_l, channels), warped by a flow (batch, *spatial, ndim) on their own grid."""
     shape = features.shape[1:-1]
     # A displacement in voxels of the image is, in voxels of a level, shorter by the ratio of the sizes.
     ratio = [small / large for small, large in zip(shape, flow.shape[1:-1], strict=True)]

@@ -12,17 +12,18 @@ _ABSENT = 1e-3  # voxels: a class with less than this in both maps together is i
 def soft_dice(fixed_probabilities, warped_probabilities, *, background=True, squared=False):
     """1 - the mean Dice coefficient over the classes that are in either map: in [0, 1], 0 is best.
 
-        Dice_c = 2 sum_p f_c(p) w_c(p) / (sum_p f_c(p) + sum_p w_c(p))     (Balakrishnan et al., IEEE TMI 2019, equation 10, made soft)
+        Dice_c = 2 sum_p f_c(p) w_c(p) / (sum_p f_c(p) + sum_p w_c(p))     (Balakrishnan et al., IEEE TMI 2019, equation
+        10, made soft)
 
-    With one-hot labels it is the Dice coefficient itself. Classes in neither map do not count, as in `ds.metrics.dice` and
-    Learn2Reg (the DeepSim authors count them as 0); maps without any class score 0.
+    With one-hot labels it is the Dice coefficient itself. Classes in neither map do not count, as in `ds.metrics.dice`
+    and Learn2Reg (the DeepSim authors count them as 0); maps without any class score 0.
 
     Args:
-        fixed_probabilities, warped_probabilities: tensors (batch, *spatial, classes), float, non-negative: one-hot labels, linearly
-            warped one-hot labels, or the output of a softmax. Class 0 is the background.
+        fixed_probabilities, warped_probabilities: tensors (batch, *spatial, classes), float, non-negative: one-hot
+            labels, linearly warped one-hot labels, or the output of a softmax. Class 0 is the background.
         background: whether class 0 counts.
-        squared: square the terms of the denominator (Milletari et al., 3DV 2016), which makes equal maps the optimum also where
-            they are not one-hot: without it, p = 1/2 in both scores 1/2.
+        squared: square the terms of the denominator (Milletari et al., 3DV 2016), which makes equal maps the optimum
+            also where they are not one-hot: without it, p = 1/2 in both scores 1/2.
 
     Returns:
         Tensor (batch,), float32, or float64 where the maps are.
@@ -42,7 +43,9 @@ def soft_dice(fixed_probabilities, warped_probabilities, *, background=True, squ
     f, w = at_least_float32(fixed_probabilities), at_least_float32(warped_probabilities)
     if not background:
         if f.shape[-1] < 2:
-            raise ValueError(f"soft_dice without background needs two classes or more. Received: {tuple(f.shape)}, background=False.")
+            raise ValueError(
+                f"soft_dice without background needs two classes or more. Received: {tuple(f.shape)}, background=False."
+            )
         f, w = f[..., 1:], w[..., 1:]
     voxels = tuple(range(1, len(f.shape) - 1))
     # (batch, *spatial, classes) -> (batch, classes)
@@ -57,12 +60,17 @@ def _check_float(who, **maps):
     for name, values in maps.items():
         if not tf.as_dtype(values.dtype).is_floating:
             found = tf.as_dtype(values.dtype).name
-            raise ValueError(f"{who} expects probabilities or one-hot labels as floats. Received: {name} of type {found}. Use keras.ops.one_hot.")
+            raise ValueError(
+                f"{who} expects probabilities or one-hot labels as floats. Received: {name} of type {found}. Use"
+                " keras.ops.one_hot."
+            )
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
 class SoftDice(ImageLoss):
-    """Soft Dice as a Keras loss on (fixed, warped) probabilities, (batch, *spatial, classes); see `soft_dice` for the formula.
+    """Soft Dice as a Keras loss on (fixed, warped) probabilities, (batch, *spatial, classes).
+
+    See `soft_dice` for the formula.
 
     Args:
         background: whether class 0 counts.

@@ -1,4 +1,7 @@
-"""What the measures of two images share as Keras losses: checks of the arguments, float32, and XLA for the slow inner part."""
+"""What the measures of two images share as Keras losses.
+
+Checks of the arguments, float32, and XLA for the slow inner part.
+"""
 
 import keras
 from keras import ops
@@ -8,7 +11,10 @@ from deepsim_tf.layers.compiled import compiled
 
 
 class ImageLoss(keras.losses.Loss):
-    """A loss on (fixed, warped) with one value for each image; a subclass defines `measure(fixed, warped)` -> (batch,)."""
+    """A loss on (fixed, warped) with one value for each image.
+
+    A subclass defines `measure(fixed, warped)` -> (batch,).
+    """
 
     xla = False  # whether `measure` was measured to be faster under XLA (benchmarks/losses.py)
 
@@ -16,7 +22,10 @@ class ImageLoss(keras.losses.Loss):
         """See keras.losses.Loss; weights are of images, (batch,)."""
         who = type(self).__name__
         if sample_weight is not None and len(sample_weight.shape) > 1:
-            raise ValueError(f"{who} weighs images, sample_weight (batch,). Received: {tuple(sample_weight.shape)}. DeepSim takes voxel weights.")
+            raise ValueError(
+                f"{who} weighs images, sample_weight (batch,). Received: {tuple(sample_weight.shape)}. DeepSim takes"
+                " voxel weights."
+            )
         self.check_types(y_true=y_true, y_pred=y_pred)  # here, because Keras casts before `call`
         return super().__call__(y_true, y_pred, sample_weight)
 

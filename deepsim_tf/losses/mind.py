@@ -1,4 +1,7 @@
-"""MIND-SSC: self-similarity context (Heinrich et al., MICCAI 2013), a descriptor that survives a change of contrast or modality."""
+"""MIND-SSC.
+
+Self-similarity context (Heinrich et al., MICCAI 2013), a descriptor that survives a change of contrast or modality.
+"""
 
 import itertools
 
@@ -21,10 +24,11 @@ def mind(images, *, radius=2, dilation=2):
         D(p, k) = mean over the patch at p of (I(. + a) - I(. + b))^2
         V(p)    = mean_k (D(p, k) - min_k D(p, k)), clamped between 0.001 and 1000 times its mean over the image
 
-    Heinrich et al., "Towards realtime multimodal fusion ... using self-similarities", MICCAI 2013; subtracting the minimum makes
-    the largest entry of every voxel 1, the factor 1 / n of equation 4 in Heinrich et al., Medical Image Analysis 16, 2012. The
-    neighbours are the six (2-D: four) at distance `dilation` on the axes; the pairs are the twelve (2-D: four) that lie sqrt(2)
-    `dilation` apart. Beyond the border images, and then the squared differences, continue with the border's value.
+    Heinrich et al., "Towards realtime multimodal fusion ... using self-similarities", MICCAI 2013; subtracting the
+    minimum makes the largest entry of every voxel 1, the factor 1 / n of equation 4 in Heinrich et al., Medical Image
+    Analysis 16, 2012. The neighbours are the six (2-D: four) at distance `dilation` on the axes; the pairs are the
+    twelve (2-D: four) that lie sqrt(2) `dilation` apart. Beyond the border images, and then the squared differences,
+    continue with the border's value.
 
     Args:
         images: tensor (batch, *spatial, channels), 2-D or 3-D, float; distances are averaged over the channels.
@@ -32,14 +36,16 @@ def mind(images, *, radius=2, dilation=2):
         dilation: distance of the neighbours in voxels. A larger one describes coarser structures.
 
     Returns:
-        Tensor (batch, *spatial, 12), or 4 in 2-D, in (0, 1]; float32, or float64 where the images are. Constant images give 1.
+        Tensor (batch, *spatial, 12), or 4 in 2-D, in (0, 1]; float32, or float64 where the images are. Constant images
+        give 1.
 
     Raises:
         ValueError: images of another rank or of integers.
 
     Example:
         >>> edge = np.repeat(np.array([0.0, 0.0, 1.0, 1.0]), 4).reshape(1, 4, 4, 1)  # two rows of 0, two of 1
-        >>> mind(edge, radius=0, dilation=1)[0, 1, 1].numpy().round(3).tolist()  # up and left, up and right, down and left, down and right
+        >>> # up and left, up and right, down and left, down and right
+        >>> mind(edge, radius=0, dilation=1)[0, 1, 1].numpy().round(3).tolist()
         [1.0, 1.0, 0.135, 0.135]
     """
     checks.image_rank("mind", "images", images)
@@ -63,13 +69,19 @@ def _neighbours(images, dilation):
 
 
 def _context(neighbours, radius):
-    """`mind` from the neighbours, with the pairs before the spatial axes, where window sums run over adjacent voxels."""
+    """`mind` from the neighbours; pairs come before the spatial axes, so that window sums run over adjacent voxels."""
     ndim, shape = len(neighbours), tf.shape(neighbours[0])
-    # The neighbours on two different axes make four pairs: (batch, 2, 1, ..) - (batch, 1, 2, ..) -> (batch, 4, *spatial, channels)
-    pairs = [tf.reshape(a[:, :, None] - b[:, None], tf.concat([shape[:1], [4], shape[2:]], 0)) for a, b in itertools.combinations(neighbours, 2)]
+    # The neighbours on two different axes make four pairs: (batch, 2, 1, ..) - (batch, 1, 2, ..) -> (batch, 4,
+    # *spatial, channels)
+    pairs = [
+        tf.reshape(a[:, :, None] - b[:, None], tf.concat([shape[:1], [4], shape[2:]], 0))
+        for a, b in itertools.combinations(neighbours, 2)
+    ]
     squared = tf.reduce_mean(tf.square(tf.concat(pairs, axis=1)), axis=-1)  # (batch, pairs, *spatial)
     space = tuple(range(2, ndim + 2))
-    distance = box_sum(_pad_edge(squared, radius, space), 2 * radius + 1, space, padding="valid") / (2 * radius + 1) ** ndim
+    distance = (
+        box_sum(_pad_edge(squared, radius, space), 2 * radius + 1, space, padding="valid") / (2 * radius + 1) ** ndim
+    )
     distance -= tf.reduce_min(distance, axis=1, keepdims=True)
     variance = tf.reduce_mean(distance, axis=1, keepdims=True)  # (batch, 1, *spatial)
     typical = tf.reduce_mean(variance, axis=space, keepdims=True)
@@ -88,7 +100,9 @@ def _pad_edge(x, size, axes):
 
 @keras.saving.register_keras_serializable("deepsim_tf")
 class MIND(ImageLoss):
-    """Mean squared difference of the MIND-SSC descriptors of (fixed, warped), in [0, 1], 0 is best; see `mind` for the formula.
+    """Mean squared difference of the MIND-SSC descriptors of (fixed, warped), in [0, 1], 0 is best.
+
+    See `mind` for the formula.
 
     Args:
         radius: of the patches in voxels. Larger patches suppress more noise and detail.
@@ -105,7 +119,9 @@ class MIND(ImageLoss):
         super().__init__(name=name, **kwargs)
         for argument, value, least in (("radius", radius, 0), ("dilation", dilation, 1)):
             if not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{argument} must be a whole number of voxels, {least} or more. Received: {argument}={value}.")
+                raise ValueError(
+                    f"{argument} must be a whole number of voxels, {least} or more. Received: {argument}={value}."
+                )
         self.radius, self.dilation = int(radius), int(dilation)
 
     def measure(self, fixed, warped):

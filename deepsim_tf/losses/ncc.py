@@ -32,7 +32,7 @@ def local_ncc(fixed, warped, *, window=9, eps=1e-5):
     Example:
         >>> image = np.zeros((1, 8, 8, 1))
         >>> image[:, 3:5, 3:5] = 1
-        >>> round(float(local_ncc(image, -2 * image, window=15)[0]), 3)  # every window sees all of the image: correlation -1
+        >>> round(float(local_ncc(image, -2 * image, window=15)[0]), 3)  # correlation -1
         0.0
     """
     a, b = at_least_float32(fixed), at_least_float32(warped)
@@ -51,8 +51,8 @@ def local_ncc(fixed, warped, *, window=9, eps=1e-5):
 def box_sum(images, window, axes, *, padding="same"):
     """Sum over a centred window on each of `axes`.
 
-    By doubling: with sums over 1, 2, 4, .. voxels at hand, any window takes about 2 log2(window) additions an axis instead
-    of `window`; unlike differences of cumulative sums it does not lose digits on large images.
+    By doubling: with sums over 1, 2, 4, .. voxels at hand, any window takes about 2 log2(window) additions an axis
+    instead of `window`; unlike differences of cumulative sums it does not lose digits on large images.
 
     Args:
         images: tensor of any rank.
@@ -78,7 +78,11 @@ def _box_sum(x, window, axes, margin):
         size = tf.shape(x)[axis] + 2 * margin - window + 1
         pad = [[0, 0]] * len(x.shape)
         pad[axis] = [margin, margin]
-        power, width, length = tf.pad(x, pad) if margin else x, 1, size + window - 1  # power[i] = sum of `width` voxels from i on
+        power, width, length = (
+            tf.pad(x, pad) if margin else x,
+            1,
+            size + window - 1,
+        )  # power[i] = sum of `width` voxels from i on
         total, covered, remaining = None, 0, window
         while True:
             if remaining & 1:

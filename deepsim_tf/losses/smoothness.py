@@ -13,7 +13,8 @@ def diffusion(flow):
 
         R(u) = 1/ndim sum_d mean_p |u(p + e_d) - u(p)|^2,  the mean over voxels and components
 
-    as in the authors' code and in `vxm.losses.Grad("l2")` (Balakrishnan et al., IEEE TMI 2019, equations 7 and 8, as a mean).
+    as in the authors' code and in `vxm.losses.Grad("l2")` (Balakrishnan et al., IEEE TMI 2019, equations 7 and 8, as a
+    mean).
 
     Args:
         flow: displacement or velocity in voxels, (batch, *spatial, ndim).
@@ -22,7 +23,7 @@ def diffusion(flow):
         Tensor (batch,), in squared voxels; float32, or float64 where the field is.
 
     Example:
-        >>> y = np.arange(5.0).reshape(1, 5, 1, 1) * np.ones((1, 5, 6, 2))  # both components grow by 1 along the first axis
+        >>> y = np.arange(5.0).reshape(1, 5, 1, 1) * np.ones((1, 5, 6, 2))  # both grow along axis 0
         >>> float(diffusion(y)[0])  # (1 + 0) / 2
         0.5
     """
@@ -41,9 +42,10 @@ def bending_energy(flow):
 
         R(u) = mean_p sum_d sum_e (d^2 u / dx_d dx_e)^2,  the mean over voxels and components
 
-    that is xx + yy + zz + 2 xy + 2 xz + 2 yz, each squared (Rueckert et al., IEEE TMI 18, 1999, equation 9, averaged over the
-    components too, as in MONAI's `BendingEnergyLoss`). Central differences in voxels, u(p + e) - 2 u(p) + u(p - e) and
-    [u(p + d + e) - u(p + d - e) - u(p - d + e) + u(p - d - e)] / 4, at the voxels that have all their neighbours.
+    that is xx + yy + zz + 2 xy + 2 xz + 2 yz, each squared (Rueckert et al., IEEE TMI 18, 1999, equation 9, averaged
+    over the components too, as in MONAI's `BendingEnergyLoss`). Central differences in voxels, u(p + e) - 2 u(p) + u(p
+    - e) and [u(p + d + e) - u(p + d - e) - u(p - d + e) + u(p - d - e)] / 4, at the voxels that have all their
+    neighbours.
 
     Args:
         flow: displacement or velocity in voxels, (batch, *spatial, ndim), at least three voxels on every axis.

@@ -9,7 +9,10 @@ def voxel_weights(weights, images):
     """Check weights of shape (batch, *spatial) or (batch, *spatial, 1), and return them as the first."""
     weights = weights[..., 0] if len(weights.shape) == len(images.shape) else weights
     if tuple(weights.shape[1:]) != tuple(images.shape[1:-1]):
-        raise ValueError(f"sample_weight must weigh images, (batch,), or voxels, {tuple(images.shape[:-1])}. Received: {tuple(weights.shape)}.")
+        raise ValueError(
+            f"sample_weight must weigh images, (batch,), or voxels, {tuple(images.shape[:-1])}. Received:"
+            f" {tuple(weights.shape)}."
+        )
     return weights
 
 

@@ -3,7 +3,8 @@
 The map is phi(p) = p + flow(p); J is its Jacobian. Derivatives are central differences, one-sided at the border. (The
 authors' code takes absolute values of the differences, which hides folds: their figures are not comparable.)
 
-A central difference skips the voxel it is taken at, and so misses folds of one voxel; `non_diffeomorphic_volume` sees them.
+A central difference skips the voxel it is taken at, and so misses folds of one voxel; `non_diffeomorphic_volume` sees
+them.
 """
 
 import functools
@@ -73,7 +74,8 @@ def sd_log_jacobian(flow, *, convention="plain", floor=1e-9, determinant=None):
         determinant: what `jacobian_determinant(flow)` gave, (*spatial), where several measures need it.
 
     Raises:
-        ValueError: an unknown convention, a flow that `jacobian_determinant` refuses, or for Learn2Reg one of fewer than 5 voxels a side.
+        ValueError: an unknown convention, a flow that `jacobian_determinant` refuses, or for Learn2Reg one of fewer
+            than 5 voxels a side.
 
     Example:
         >>> determinant = np.tile([1.0, 1.0, 0.5, 2.0, 1.0, 1.0], (6, 1))
@@ -90,7 +92,10 @@ def sd_log_jacobian(flow, *, convention="plain", floor=1e-9, determinant=None):
     if convention == "plain":
         return float(np.std(np.log(np.maximum(determinant, floor))))
     if min(determinant.shape) < 5:
-        raise ValueError(f"Learn2Reg leaves out 2 voxels on each side, which takes 5 a side. Received: a map of shape {determinant.shape}.")
+        raise ValueError(
+            "Learn2Reg leaves out 2 voxels on each side, which takes 5 a side. Received: a map of shape"
+            f" {determinant.shape}."
+        )
     inner = determinant[(slice(2, -2),) * determinant.ndim]
     return float(np.std(np.log(np.clip(inner + 3, 1e-9, 1e9))))
 
@@ -100,11 +105,12 @@ def non_diffeomorphic_volume(flow):
 
         NDV = 100 / |Omega| sum_p 1/2 sum_k max(-det_k(p), 0) / ndim!
 
-    Between voxel centres the map is linear on triangles (2-D) or tetrahedra (3-D), so a simplex is turned over exactly where
-    its determinant is negative, by the volume |det| / ndim!. A square falls into 2 triangles in two ways, a cube into 5
+    Between voxel centres the map is linear on triangles (2-D) or tetrahedra (3-D), so a simplex is turned over exactly
+    where its determinant is negative, by the volume |det| / ndim!. A square falls into 2 triangles in two ways, a cube
+    into 5
     tetrahedra in two ways: the 1/2 averages them. The det_k of voxel p are of all combinations of forward and backward
-    differences (4 or 8: the simplices with their right angle at p) and, in 3-D, of the two tetrahedra amid the cubes before
-    and behind p. Beyond the border the flow goes on constant. 0 where no simplex folds.
+    differences (4 or 8: the simplices with their right angle at p) and, in 3-D, of the two tetrahedra amid the cubes
+    before and behind p. Beyond the border the flow goes on constant. 0 where no simplex folds.
 
     Args:
         flow: displacement in voxels, (*spatial, ndim), 2-D or 3-D.
@@ -122,7 +128,8 @@ def non_diffeomorphic_volume(flow):
         (0.0, 0.5)
 
     Reference:
-        Liu, Chen, Wei, Carass, Prince: On finite difference Jacobian computation in deformable image registration, IJCV 132 (2024).
+        Liu, Chen, Wei, Carass, Prince: On finite difference Jacobian computation in deformable image registration, IJCV
+            132 (2024).
     """
     flow = _components_first("non_diffeomorphic_volume", flow)
     folded = sum(-np.minimum(determinant, 0).sum() for slab in _digital_determinants(flow) for determinant in slab)
@@ -130,9 +137,10 @@ def non_diffeomorphic_volume(flow):
 
 
 def non_diffeomorphic_fraction(flow):
-    """Fraction of voxels that are not digitally diffeomorphic, one of whose 4 (2-D) or 10 (3-D) determinants is <= 0, in [0, 1].
+    """Fraction of voxels, in [0, 1], one of whose 4 (2-D) or 10 (3-D) determinants is <= 0.
 
-    Stricter than `folding_fraction`; see `non_diffeomorphic_volume` for the determinants, argument, errors and reference.
+    Stricter than `folding_fraction`; see `non_diffeomorphic_volume` for the determinants, argument, errors and
+    reference.
 
     Example:
         >>> flow = np.zeros((10, 10, 2))
@@ -161,7 +169,10 @@ def _known_determinant(flow, determinant):
 
 
 def _determinant(columns):
-    """det of the matrix whose columns are ndim arrays (ndim, *spatial); several times faster than np.linalg.det, a LAPACK call per voxel."""
+    """det of the matrix whose columns are ndim arrays (ndim, *spatial).
+
+    Several times faster than np.linalg.det, a LAPACK call per voxel.
+    """
     if len(columns) == 2:
         x, y = columns
         return x[0] * y[1] - x[1] * y[0]
@@ -191,6 +202,10 @@ def _slab_determinants(padded):
     for columns in itertools.product(*both):
         yield _determinant(columns)
     if ndim == 3:
-        diagonals = ((1, 1, 0), (0, 1, 1), (1, 0, 1))  # in this order the identity has det 2, the volume 1/3 of this tetrahedron times 3!
+        diagonals = (
+            (1, 1, 0),
+            (0, 1, 1),
+            (1, 0, 1),
+        )  # in this order the identity has det 2, the volume 1/3 of this tetrahedron times 3!
         for sign in (1, -1):
             yield _determinant([difference(step, sign) for step in diagonals])

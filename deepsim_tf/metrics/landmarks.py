@@ -18,14 +18,16 @@ def target_registration_error(flow, fixed_landmarks, moving_landmarks, *, spacin
 
     Args:
         flow: displacement in voxels, (*spatial, ndim), on the fixed image's grid.
-        fixed_landmarks, moving_landmarks: (N, ndim), in voxels from 0 at the centre of the first, "ij"; row n of both is one point.
+        fixed_landmarks, moving_landmarks: (N, ndim), in voxels from 0 at the centre of the first, "ij"; row n of both
+            is one point.
         spacing: size of a voxel of the moving image in mm, one number per axis. Default: 1, which gives voxels.
 
     Returns:
         float64 array (N,), in mm.
 
     Raises:
-        ValueError: a flow, landmarks or a spacing of another form; other than equal counts; NaN; fixed landmarks outside the flow's grid.
+        ValueError: a flow, landmarks or a spacing of another form; other than equal counts; NaN; fixed landmarks
+            outside the flow's grid.
 
     Example:
         >>> flow = np.zeros((8, 8, 2))
@@ -39,25 +41,43 @@ def target_registration_error(flow, fixed_landmarks, moving_landmarks, *, spacin
     flow = np.asarray(flow, "float64")
     ndim = flow.ndim - 1
     if ndim not in (2, 3) or flow.shape[-1] != ndim or flow.size == 0:
-        raise ValueError(f"flow must be one displacement field, (*spatial, ndim), 2-D or 3-D. Received: flow.shape={flow.shape}.")
+        raise ValueError(
+            f"flow must be one displacement field, (*spatial, ndim), 2-D or 3-D. Received: flow.shape={flow.shape}."
+        )
     fixed, moving = np.asarray(fixed_landmarks, "float64"), np.asarray(moving_landmarks, "float64")
     for name, points in (("fixed_landmarks", fixed), ("moving_landmarks", moving)):
         if points.ndim != 2 or points.shape[1] != ndim:
-            raise ValueError(f"target_registration_error expects landmarks (N, {ndim}). Received: {name}.shape={points.shape}.")
+            raise ValueError(
+                f"target_registration_error expects landmarks (N, {ndim}). Received: {name}.shape={points.shape}."
+            )
     if len(fixed) != len(moving):
-        raise ValueError(f"target_registration_error expects as many fixed as moving landmarks. Received: {len(fixed)} and {len(moving)}.")
+        raise ValueError(
+            f"target_registration_error expects as many fixed as moving landmarks. Received: {len(fixed)} and"
+            f" {len(moving)}."
+        )
     for name, array in (("flow", flow), ("fixed_landmarks", fixed), ("moving_landmarks", moving)):
         if not np.isfinite(array).all():
             found = np.count_nonzero(~np.isfinite(array))
-            raise ValueError(f"target_registration_error expects finite numbers. Received: {name} with {found} that are NaN or infinite.")
+            raise ValueError(
+                f"target_registration_error expects finite numbers. Received: {name} with {found} that are NaN or"
+                " infinite."
+            )
     spacing = np.ones(ndim) if spacing is None else np.asarray(spacing, "float64")
     if spacing.shape != (ndim,) or not (np.isfinite(spacing) & (spacing > 0)).all():
-        raise ValueError(f"target_registration_error expects a spacing of {ndim} positive numbers in mm. Received: spacing={spacing.tolist()}.")
+        raise ValueError(
+            f"target_registration_error expects a spacing of {ndim} positive numbers in mm. Received:"
+            f" spacing={spacing.tolist()}."
+        )
     grid = np.array(flow.shape[:-1])
     outside = ((fixed < -0.5) | (fixed > grid - 0.5)).any(axis=1)  # a voxel reaches half a voxel beyond its centre
     if outside.any():
         found = f"{outside.sum()} of {len(fixed)}, the first at {fixed[outside][0].tolist()}"
-        raise ValueError(f"fixed_landmarks must lie in the flow's grid {tuple(grid.tolist())}, in voxels from 0. Received outside: {found}.")
+        raise ValueError(
+            f"fixed_landmarks must lie in the flow's grid {tuple(grid.tolist())}, in voxels from 0. Received outside:"
+            f" {found}."
+        )
     # (ndim, N): the flow at the landmarks
-    displacement = np.stack([ndimage.map_coordinates(flow[..., d], fixed.T, order=1, mode="nearest") for d in range(ndim)], axis=-1)
+    displacement = np.stack(
+        [ndimage.map_coordinates(flow[..., d], fixed.T, order=1, mode="nearest") for d in range(ndim)], axis=-1
+    )
     return np.linalg.norm((fixed + displacement - moving) * spacing, axis=1)

@@ -12,8 +12,9 @@ def dice(fixed_labels, warped_labels, classes, *, absent="nan"):
     Args:
         fixed_labels, warped_labels: integer arrays of equal shape, one image or a batch taken as one.
         classes: number of classes K with background; labels are 0 .. K - 1.
-        absent: a class that is in neither of the two is `"nan"`, to be left out of means (Learn2Reg's policy), or `"zero"`,
-            which counts as a miss (the policy of the paper's authors, whose means are lower where classes are absent).
+        absent: a class that is in neither of the two is `"nan"`, to be left out of means (Learn2Reg's policy), or
+            `"zero"`, which counts as a miss (the policy of the paper's authors, whose means are lower where classes are
+            absent).
 
     Returns:
         float64 array (K,), in [0, 1] or NaN.
@@ -61,7 +62,10 @@ def label_pair(who, fixed_labels, warped_labels, classes=None):
     """Two label maps as arrays, after a check of their shapes, types and, given the number of classes, values."""
     a, b = np.asarray(fixed_labels), np.asarray(warped_labels)
     if a.shape != b.shape:
-        raise ValueError(f"{who} compares label maps of equal shape. Received: fixed_labels.shape={a.shape}, warped_labels.shape={b.shape}.")
+        raise ValueError(
+            f"{who} compares label maps of equal shape. Received: fixed_labels.shape={a.shape},"
+            f" warped_labels.shape={b.shape}."
+        )
     for name, labels in (("fixed_labels", a), ("warped_labels", b)):
         if not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(f"{who} expects integer labels. Received: {name} of type {labels.dtype}.")
@@ -76,12 +80,16 @@ def batch_dice(fixed_labels, warped_labels, classes=None):
 
     `classes=None` takes as many as the labels show.
     """
-    fixed, warped = (tf.cast(tf.reshape(labels, [tf.shape(labels)[0], -1]), tf.int32) for labels in (fixed_labels, warped_labels))
+    fixed, warped = (
+        tf.cast(tf.reshape(labels, [tf.shape(labels)[0], -1]), tf.int32) for labels in (fixed_labels, warped_labels)
+    )
     if classes is None:
         classes = tf.maximum(tf.reduce_max(fixed), tf.reduce_max(warped)) + 1
 
     def count(labels, weights=None):  # (batch, voxels) -> (batch, classes)
-        return tf.math.bincount(labels, weights=weights, minlength=classes, maxlength=classes, axis=-1, dtype=tf.float32)
+        return tf.math.bincount(
+            labels, weights=weights, minlength=classes, maxlength=classes, axis=-1, dtype=tf.float32
+        )
 
     both = count(fixed, tf.cast(fixed == warped, tf.float32))
     return mean_over_present(2 * both, count(fixed) + count(warped))

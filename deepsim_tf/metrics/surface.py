@@ -1,7 +1,7 @@
 """Distances between the surfaces of label maps.
 
-The surface of a structure is its voxels that touch another label (faces only) or the border of the image; the distance of
-a voxel from a surface is that of the nearest two voxel centres.
+The surface of a structure is its voxels that touch another label (faces only) or the border of the image; the distance
+of a voxel from a surface is that of the nearest two voxel centres.
 """
 
 import numpy as np
@@ -11,7 +11,9 @@ from deepsim_tf.metrics.overlap import label_pair
 
 
 def hausdorff95(fixed_labels, warped_labels, classes, *, spacing=None):
-    """Symmetric 95 % Hausdorff distance of each class: the larger of the two directed 95th percentiles of surface distances.
+    """Symmetric 95 % Hausdorff distance of each class.
+
+    The larger of the two directed 95th percentiles of surface distances.
 
     Of several measures, `surface_distances` computes all at the price of one, and names the arguments and errors.
 
@@ -43,7 +45,7 @@ def surface_distance(fixed_labels, warped_labels, classes, *, spacing=None):
     Example:
         >>> a, b = np.zeros((9, 9), int), np.zeros((9, 9), int)
         >>> a[2:5, 2:5], b[2:5, 4:7] = 1, 1
-        >>> surface_distance(a, b, classes=2, spacing=(1.0, 0.5))[1]  # of 8 voxels 3 are 2 columns away, 2 are 1, 3 are 0
+        >>> surface_distance(a, b, classes=2, spacing=(1.0, 0.5))[1]  # columns away: 3 of 8 are 2, 2 are 1
         np.float64(0.5)
 
     Reference:
@@ -65,7 +67,8 @@ def surface_distances(fixed_labels, warped_labels, classes, *, spacing=None, bac
         dict of float64 arrays (K,), in mm, by the names of the two measures; NaN for a class that is missing in either.
 
     Raises:
-        ValueError: shapes that differ, labels beyond the classes or not whole, a spacing that is not one positive number per axis.
+        ValueError: shapes that differ, labels beyond the classes or not whole, a spacing that is not one positive
+            number per axis.
 
     Example:
         >>> a, b = np.zeros((9, 9), int), np.zeros((9, 9), int)
@@ -80,9 +83,13 @@ def _surface_distances(who, fixed_labels, warped_labels, classes, spacing, backg
     a, b = label_pair(who, fixed_labels, warped_labels, classes)
     spacing = np.ones(a.ndim) if spacing is None else np.asarray(spacing, "float64")
     if spacing.shape != (a.ndim,) or not (np.isfinite(spacing) & (spacing > 0)).all():
-        raise ValueError(f"{who} expects a spacing of {a.ndim} positive numbers in mm. Received: spacing={spacing.tolist()}.")
+        raise ValueError(
+            f"{who} expects a spacing of {a.ndim} positive numbers in mm. Received: spacing={spacing.tolist()}."
+        )
     measures = {"hausdorff95": np.full(classes, np.nan), "surface_distance": np.full(classes, np.nan)}
-    boxes = (ndimage.find_objects(labels.astype(np.intp) + 1, classes) for labels in (a, b))  # + 1: 0 is no object to SciPy
+    boxes = (
+        ndimage.find_objects(labels.astype(np.intp) + 1, classes) for labels in (a, b)
+    )  # + 1: 0 is no object to SciPy
     for c, (box_a, box_b) in enumerate(zip(*boxes, strict=True)):
         if box_a is None or box_b is None or (c == 0 and not background):
             continue
@@ -98,7 +105,8 @@ def _surface_distances(who, fixed_labels, warped_labels, classes, spacing, backg
 def _directed(start, to, spacing):
     """The distance from each voxel of surface `start` to surface `to`, both bool (*spatial), in any order.
 
-    A search tree of surface voxels, where a distance transform would fill the whole box: the same numbers, several times faster.
+    A search tree of surface voxels, where a distance transform would fill the whole box: the same numbers, several
+    times faster.
     """
     apart = start & ~to  # the others are at distance 0
     distances = np.zeros(np.count_nonzero(start))

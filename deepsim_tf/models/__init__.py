@@ -1,4 +1,7 @@
-"""Networks that train: the supplementary tasks, whose frozen encoder is the similarity, and registration; all on one of two U-Nets."""
+"""Networks that train.
+
+The supplementary tasks, whose frozen encoder is the similarity, and registration; all on one of two U-Nets.
+"""
 
 from deepsim_tf.extractors.feature_extractor import FeatureExtractor
 from deepsim_tf.models.autoencoder import Autoencoder, autoencoder
@@ -6,6 +9,12 @@ from deepsim_tf.models.segmentation import SegmentationModel, segmentation_dice,
 from deepsim_tf.registration.network import RegistrationModel, registration_model
 
 __all__ = [
-    "Autoencoder", "FeatureExtractor", "RegistrationModel", "SegmentationModel", "autoencoder", "registration_model", "segmentation_dice",
+    "Autoencoder",
+    "FeatureExtractor",
+    "RegistrationModel",
+    "SegmentationModel",
+    "autoencoder",
+    "registration_model",
+    "segmentation_dice",
     "segmentation_model",
-]  # fmt: skip
+]

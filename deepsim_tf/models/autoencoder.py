@@ -16,7 +16,9 @@ class Autoencoder(Updates, Checked, Rebuilt, keras.Model):
 
     ARGUMENTS = ("shape", "backbone", "features", "batch_norm", "dropout", "policy")
 
-    def __init__(self, shape, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True, policy=None, **kwargs):
+    def __init__(
+        self, shape, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True, policy=None, **kwargs
+    ):
         shape = checks.image_shape(shape)
         features = resolve_features(backbone, features, len(shape))
         policy = policy or keras.config.dtype_policy().name
@@ -38,15 +40,16 @@ class Autoencoder(Updates, Checked, Rebuilt, keras.Model):
 
 
 def autoencoder(shape, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True):
-    """An autoencoder on the U-Net that `registration_model` uses, without its skip connections, with a sigmoid at the end.
+    """An autoencoder on the U-Net of `registration_model`, without skip connections, with a sigmoid at the end.
 
     Args:
         shape: spatial shape of the images, 2-D or 3-D, any size (padded inside to what the network needs).
         backbone, features, batch_norm, dropout: see `segmentation_model`.
 
     Returns:
-        A `keras.Model` from images (batch, *shape, 1) to images of the same shape in (0, 1). Compile it with `loss="mse"`, and
-        train it on `ds.data.autoencoder_dataset`. Intensities above 1 (brains under x / 128) cannot be reached; they pull towards 1.
+        A `keras.Model` from images (batch, *shape, 1) to images of the same shape in (0, 1). Compile it with
+        `loss="mse"`, and train it on `ds.data.autoencoder_dataset`. Intensities above 1 (brains under x / 128) cannot
+        be reached; they pull towards 1.
 
     Reference: Czolbe et al. 2023, section "DeepSim_ae".
     """

@@ -18,11 +18,24 @@ class SegmentationModel(Updates, Checked, Rebuilt, keras.Model):
 
     ARGUMENTS = ("shape", "classes", "backbone", "features", "batch_norm", "dropout", "policy")
 
-    def __init__(self, shape, classes, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True, policy=None, **kwargs):
+    def __init__(
+        self,
+        shape,
+        classes,
+        *,
+        backbone="voxelmorph",
+        features=None,
+        batch_norm=True,
+        dropout=True,
+        policy=None,
+        **kwargs,
+    ):
         shape = checks.image_shape(shape)
         features = resolve_features(backbone, features, len(shape))
         if not isinstance(classes, int) or classes < 2:
-            raise ValueError(f"classes must be the number of classes with background, at least 2. Received: classes={classes}.")
+            raise ValueError(
+                f"classes must be the number of classes with background, at least 2. Received: classes={classes}."
+            )
         policy = policy or keras.config.dtype_policy().name
         with dtype_policy(policy):
             images = keras.Input((*shape, 1), name="images")
@@ -68,10 +81,15 @@ def segmentation_model(shape, classes, *, backbone="voxelmorph", features=None, 
         >>> model.output_shape
         (None, 64, 64, 3)
     """
-    return SegmentationModel(shape, classes, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout)
+    return SegmentationModel(
+        shape, classes, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout
+    )
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
 def segmentation_dice(labels, probabilities):
-    """Mean Dice of each image over the classes that occur in it: (batch, *spatial), (batch, *spatial, classes) -> (batch,)."""
+    """Mean Dice of each image over the classes that occur in it.
+
+    (batch, *spatial), (batch, *spatial, classes) -> (batch,).
+    """
     return batch_dice(labels, ops.argmax(probabilities, axis=-1), probabilities.shape[-1])

@@ -23,7 +23,10 @@ class Checked:
     """Mixin for a keras.Model (no subclass of one: Keras would turn the subclasses of both into functional models)."""
 
     def compile(self, *args, jit_compile=False, **kwargs):
-        """See keras.Model.compile. Without XLA by default: it makes convolutions on a CPU several times slower (benchmarks/README.md)."""
+        """See keras.Model.compile.
+
+        Without XLA by default: it makes convolutions on a CPU several times slower (benchmarks/README.md).
+        """
         super().compile(*args, jit_compile=jit_compile, **kwargs)
         # Keras would do it in the first step, which makes TensorFlow trace the step twice.
         self.optimizer.build(self.trainable_variables)
@@ -54,7 +57,10 @@ class Checked:
 
 
 class Rebuilt:
-    """Mixin for a functional keras.Model that is built by its constructor: saved as the arguments named in `ARGUMENTS`, not as a graph."""
+    """Mixin for a functional keras.Model that is built by its constructor.
+
+    Saved as the arguments named in `ARGUMENTS`, not as a graph.
+    """
 
     ARGUMENTS = ()
 

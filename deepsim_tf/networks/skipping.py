@@ -16,7 +16,10 @@ class Skipping:
             self.count = tf.Variable(0, trainable=False, dtype=tf.int64, aggregation=once)  # steps that were left out
 
     def before(self):
-        """What this replica's forward pass and its metrics are about to change, as tensors: statistics of batch norm, sums."""
+        """What this replica's forward pass and its metrics are about to change, as tensors.
+
+        Statistics of batch norm, sums.
+        """
         # Remembered, as Keras makes some metrics only in the first step (`train_on_batch`).
         self.variables = [*self.model.non_trainable_weights, *self.model.metrics_variables]
         return [tf.identity(tf.convert_to_tensor(variable)) for variable in self.variables]

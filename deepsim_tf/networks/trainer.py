@@ -1,4 +1,7 @@
-"""What one update of the weights is: the gradient of the global batch, whatever the number of devices and of batches that make it."""
+"""What one update of the weights is.
+
+The gradient of the global batch, whatever the number of devices and of batches that make it.
+"""
 
 import warnings
 
@@ -10,12 +13,14 @@ from deepsim_tf.networks.skipping import Skipping, all_finite
 
 
 class Updates:
-    """Mixin for a keras.Model, named before `Checked`: its `train_step` and `test_step`, under any strategy of tf.distribute.
+    """Mixin for a keras.Model, named before `Checked`.
 
-    Each replica has its share of the global batch. Keras divides a loss by the number of replicas, so that the sum of the replicas'
-    gradients is the gradient of the global batch; what is reported is multiplied by it again.
-    A step whose loss or gradient is not finite on some replica changes nothing on any but `skipped.count`.
-    A subclass may define `unpack_data`, `forward`, `measure` and `results`.
+    Its `train_step` and `test_step`, under any strategy of tf.distribute.
+
+    Each replica has its share of the global batch. Keras divides a loss by the number of replicas, so that the sum of
+    the replicas' gradients is the gradient of the global batch; what is reported is multiplied by it again. A step
+    whose loss or gradient is not finite on some replica changes nothing on any but `skipped.count`. A subclass may
+    define `unpack_data`, `forward`, `measure` and `results`.
     """
 
     accumulation, _accumulator, skipped = 1, None, None
@@ -25,25 +30,33 @@ class Updates:
 
         Args:
             *args, **kwargs: of the model's own compile.
-            accumulation: batches in one update: their gradients are averaged. Without batch norm and dropout this equals one batch that
-                is so many times larger (Keras's `gradient_accumulation_steps` does not: it counts batches where Adam counts updates).
+            accumulation: batches in one update: their gradients are averaged. Without batch norm and dropout this
+                equals one batch that is so many times larger (Keras's `gradient_accumulation_steps` does not: it counts
+                batches where Adam counts updates).
 
         Raises:
             ValueError: accumulation is no positive integer.
         """
         if not isinstance(accumulation, int) or isinstance(accumulation, bool) or accumulation < 1:
-            raise ValueError(f"accumulation must be the number of batches in one update, at least 1. Received: accumulation={accumulation!r}.")
+            raise ValueError(
+                "accumulation must be the number of batches in one update, at least 1. Received:"
+                f" accumulation={accumulation!r}."
+            )
         super().compile(*args, **kwargs)
         self.accumulation = accumulation
         self._accumulator = Accumulator(self.trainable_weights, self.distribute_strategy) if accumulation > 1 else None
         self.skipped = Skipping(self)
 
     def make_train_function(self, force=False):
-        """See keras.Model. Raises ValueError where the optimiser accumulates too, which Keras can do on one device only."""
+        """See keras.Model.
+
+        Raises ValueError where the optimiser accumulates too, which Keras can do on one device only.
+        """
         steps = getattr(self.optimizer, "inner_optimizer", self.optimizer).gradient_accumulation_steps
         if steps and (self.accumulation > 1 or self.distribute_strategy.num_replicas_in_sync > 1):
             raise ValueError(
-                f"Keras's gradient_accumulation_steps works on one device only. Received: an optimizer with gradient_accumulation_steps={steps}."
+                "Keras's gradient_accumulation_steps works on one device only. Received: an optimizer with"
+                f" gradient_accumulation_steps={steps}."
                 f" Leave it out, and pass accumulation={steps} to compile."
             )
         return super().make_train_function(force)
@@ -55,7 +68,10 @@ class Updates:
 
     @property
     def update_state(self):
-        """Variables of a half-accumulated update, a list of tf.Variable, which a checkpoint must keep; not among the model's variables."""
+        """Variables of a half-accumulated update, a list of tf.Variable, which a checkpoint must keep.
+
+        Not among the model's variables.
+        """
         return [] if self._accumulator is None else [self._accumulator.batches, *self._accumulator.sums]
 
     def unpack_data(self, data):
@@ -104,7 +120,7 @@ class Updates:
         return self.results(data, training=False)
 
     def apply(self, gradients, loss=0.0, before=()):
-        """Change the weights by this replica's gradients of a batch, or keep them for the batch that completes the update, or skip.
+        """Change the weights by this replica's gradients, or keep these until the update is complete, or skip.
 
         Args:
             gradients: of `trainable_weights`.
@@ -145,7 +161,10 @@ class Updates:
         self._apply_here(self._accumulator.take_mean(self.accumulation))
 
     def _same_overflow(self, gradients):
-        """The gradients; under float16, NaN on every replica where they overflowed on one: LossScaleOptimizer looks at the first alone."""
+        """The gradients.
+
+        Under float16, NaN on every replica where they overflowed on one: LossScaleOptimizer looks at the first alone.
+        """
         if replicas() == 1 or not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             return gradients
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients if g is not None])
@@ -155,7 +174,9 @@ class Updates:
 
 
 class Accumulator:
-    """Sums of the gradients of several batches. Each replica keeps its own (ON_READ), so that replicas talk once an update, not once a batch.
+    """Sums of the gradients of several batches.
+
+    Each replica keeps its own (ON_READ), so that replicas talk once an update, not once a batch.
 
     No part of Keras's tracking: a model's file has the same variables with and without it.
     """
@@ -164,7 +185,10 @@ class Accumulator:
         with strategy.scope():
             on_read, mode = tf.VariableSynchronization.ON_READ, tf.VariableAggregation
             self.batches = tf.Variable(0, trainable=False, dtype=tf.int64, aggregation=mode.ONLY_FIRST_REPLICA)
-            self.sums = [tf.Variable(tf.zeros(w.shape, w.dtype), trainable=False, synchronization=on_read, aggregation=mode.SUM) for w in weights]
+            self.sums = [
+                tf.Variable(tf.zeros(w.shape, w.dtype), trainable=False, synchronization=on_read, aggregation=mode.SUM)
+                for w in weights
+            ]
 
     def add(self, gradients):
         """Add this replica's gradients of a batch."""
@@ -182,7 +206,10 @@ class Accumulator:
 
 
 def load_weights(model, path):
-    """Load the weights and the optimiser of a checkpoint; also of one written when Keras's optimiser accumulated the gradients."""
+    """Load the weights and the optimiser of a checkpoint.
+
+    Also of one written when Keras's optimiser accumulated the gradients.
+    """
     accumulator, optimizer = getattr(model, "_accumulator", None), model.optimizer
     with h5py.File(path) as file:
         stored = file.get("optimizer/vars", {})
@@ -196,7 +223,9 @@ def load_weights(model, path):
     # Keras's order: number of batches, learning rate, sums, and what Adam remembers.
     (batches, rate), sums, rest = found[:2], found[2 : 2 + len(accumulator.sums)], found[2 + len(accumulator.sums) :]
     accumulator.batches.assign(batches)
-    for variable, value in zip([*accumulator.sums, *optimizer.variables], [*sums, batches // model.accumulation, rate, *rest], strict=True):
+    for variable, value in zip(
+        [*accumulator.sums, *optimizer.variables], [*sums, batches // model.accumulation, rate, *rest], strict=True
+    ):
         variable.assign(value)
 
 
@@ -206,7 +235,10 @@ def replicas():
 
 
 def whole(loss):
-    """A loss of a replica without Keras's division by the number of replicas: the mean of these over replicas is the global batch's."""
+    """A loss of a replica without Keras's division by the number of replicas.
+
+    The mean of these over replicas is the global batch's.
+    """
     return loss * tf.cast(replicas(), loss.dtype)
 
 

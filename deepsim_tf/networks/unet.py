@@ -21,7 +21,9 @@ def resolve_features(backbone, features, ndim):
         features = DEFAULT_FEATURES[backbone][ndim - 2]
     features = tuple(features)
     if not features or any(not isinstance(f, int) or f < 1 for f in features):
-        raise ValueError(f"features must be the encoder's widths, at least one positive integer. Received: features={features}.")
+        raise ValueError(
+            f"features must be the encoder's widths, at least one positive integer. Received: features={features}."
+        )
     return features
 
 
@@ -42,14 +44,17 @@ def build_unet(images, *, backbone, features, batch_norm=True, dropout=True):
     """Output of the U-Net on padded `images`, a Keras tensor of the padded size.
 
     Args:
-        images: Keras tensor (batch, *spatial, channels); spatial sizes are padded with `EdgePad` to what the network needs.
+        images: Keras tensor (batch, *spatial, channels); spatial sizes are padded with `EdgePad` to what the network
+            needs.
         backbone: `"voxelmorph"` or `"paper"`.
         features: the encoder's widths; the decoder has them reversed.
         batch_norm, dropout: of the paper's backbone (VoxelMorph's has neither).
     """
     padded = EdgePad(padding_multiple(features), name="unet_pad")(images)
     if backbone == "voxelmorph":
-        return vxm.networks.Unet(input_model=keras.Model(images, padded), nb_features=voxelmorph_features(features)).output
+        return vxm.networks.Unet(
+            input_model=keras.Model(images, padded), nb_features=voxelmorph_features(features)
+        ).output
     return paper_unet(padded, features, batch_norm=batch_norm, dropout=dropout)
 
 
@@ -60,10 +65,16 @@ def build_autoencoder(images, *, backbone, features, batch_norm=True, dropout=Tr
         return paper_unet(padded, features, batch_norm=batch_norm, dropout=dropout, skips=False)
     # VoxelMorph's encoder, down to its last pooling, and a decoder of the same widths.
     unet = vxm.networks.Unet(input_model=keras.Model(images, padded), nb_features=voxelmorph_features(features))
-    x, ndim, deepest = unet.get_layer(f"unet_enc_pooling_{len(features) - 1}").output, len(images.shape) - 2, len(features) - 1
+    x, ndim, deepest = (
+        unet.get_layer(f"unet_enc_pooling_{len(features) - 1}").output,
+        len(images.shape) - 2,
+        len(features) - 1,
+    )
 
     def convolve(x, width, layer_name):
-        x = getattr(kl, f"Conv{ndim}D")(width, 3, padding="same", kernel_initializer="he_normal", name=f"unet_{layer_name}")(x)
+        x = getattr(kl, f"Conv{ndim}D")(
+            width, 3, padding="same", kernel_initializer="he_normal", name=f"unet_{layer_name}"
+        )(x)
         return kl.LeakyReLU(0.2, name=f"unet_{layer_name}_activation")(x)
 
     for level in range(deepest, -1, -1):
@@ -77,8 +88,9 @@ def paper_unet(images, features, *, batch_norm=True, dropout=True, skips=True, n
     """The authors' strided U-Net (Czolbe et al. 2023, figure 1), without the last, task-specific convolution.
 
     Encoder stage: batch norm - Conv 4 stride 2 - LeakyReLU - Conv 3 - LeakyReLU - channel dropout. Decoder stage:
-    2 x (Conv 3 - LeakyReLU) - channel dropout - linear up-sampling - concatenation. Head: 2 x (Conv 3 - LeakyReLU) as wide as their input.
-    Layers are named as VoxelMorph names them, so that the feature extractor finds either by one rule.
+    2 x (Conv 3 - LeakyReLU) - channel dropout - linear up-sampling - concatenation. Head: 2 x (Conv 3 - LeakyReLU) as
+    wide as their input. Layers are named as VoxelMorph names them, so that the feature extractor finds either by one
+    rule.
     """
     ndim = len(images.shape) - 2
 
@@ -87,7 +99,9 @@ def paper_unet(images, features, *, batch_norm=True, dropout=True, skips=True, n
         start = keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")
         # For kernel 4 and stride 2, "same" is the authors' padding of 1 (on odd sizes, one voxel more at the end).
         conv = getattr(kl, f"Conv{ndim}D")
-        x = conv(width, kernel, strides=strides, padding="same", kernel_initializer=start, name=f"{name}_{layer_name}")(x)
+        x = conv(width, kernel, strides=strides, padding="same", kernel_initializer=start, name=f"{name}_{layer_name}")(
+            x
+        )
         return kl.LeakyReLU(0.2, name=f"{name}_{layer_name}_activation")(x)
 
     def drop(x, layer_name):

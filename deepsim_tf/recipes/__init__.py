@@ -17,6 +17,17 @@ from deepsim_tf.recipes.recipe import (
 )
 
 __all__ = [
-    "AUGMENTATIONS", "DATASETS", "LOSSES", "OPTIONS", "PRECISIONS", "AutoencoderRecipe", "Recipe", "RegistrationRecipe", "SegmentationRecipe",
-    "autoencoder", "check_options", "registration", "segmentation",
-]  # fmt: skip
+    "AUGMENTATIONS",
+    "DATASETS",
+    "LOSSES",
+    "OPTIONS",
+    "PRECISIONS",
+    "AutoencoderRecipe",
+    "Recipe",
+    "RegistrationRecipe",
+    "SegmentationRecipe",
+    "autoencoder",
+    "check_options",
+    "registration",
+    "segmentation",
+]

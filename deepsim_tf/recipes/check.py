@@ -40,7 +40,10 @@ def check_dataset(dataset, path, *, verbose=1, **options):
             labels = f"{images.classes} classes" if images.classes else "no labels"
             labels += ", landmarks" if images.pairs() and images.landmarks(0) else ""
             size = " x ".join(map(str, images.shape))
-            lines.append(f"{images.split}: {len(images)} images of {size}, {len(images.pairs())} pairs, {labels}, intensity {images.intensity}")
+            lines.append(
+                f"{images.split}: {len(images)} images of {size}, {len(images.pairs())} pairs, {labels}, intensity"
+                f" {images.intensity}"
+            )
             pairs[images.split] = len(images.pairs())
     if not problems and all(line.endswith(": none") for line in lines):
         problems.append(f"{path} holds no image of any split. {nothing}")
@@ -56,5 +59,11 @@ def _for_a_training(dataset, path, pairs, options):
         for split in ("train", "val"):
             with contextlib.suppress(ValueError):
                 pairs[split] = len(DATASETS[dataset](path, split, cache=None, **options).pairs())
-    notes = [f"note: no {split} images; a training needs train and val" for split in ("train", "val") if split not in pairs]
-    return notes + [f"note: no pairs in {split}; a segmentation needs none, a registration does" for split in pairs if not pairs[split]]
+    notes = [
+        f"note: no {split} images; a training needs train and val" for split in ("train", "val") if split not in pairs
+    ]
+    return notes + [
+        f"note: no pairs in {split}; a segmentation needs none, a registration does"
+        for split in pairs
+        if not pairs[split]
+    ]

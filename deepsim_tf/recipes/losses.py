@@ -16,8 +16,10 @@ class LossChoice:
     Args:
         title: in tables and figures.
         make: function of an extractor (None where `extractor` is None) and the range of intensities, to the Keras loss.
-        extractor: the task whose run the extractor is cut from: "segmentation", "autoencoder", or "vgg16"; None for no extractor.
-        supervised: whether the labels of the training pairs are compared too, by the mean squared error of their one-hot maps.
+        extractor: the task whose run the extractor is cut from: "segmentation", "autoencoder", or "vgg16"; None for no
+            extractor.
+        supervised: whether the labels of the training pairs are compared too, by the mean squared error of their
+            one-hot maps.
     """
 
     title: str

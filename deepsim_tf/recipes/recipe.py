@@ -31,9 +31,17 @@ DATASETS = {
     "synthetic-cells": _synthetic("cells", (96, 96)),
     "synthetic-brain": _synthetic("brain", (48, 56, 48)),
 }
-OPTIONS = {"csv": ("intensity", "shape", "fit", "classes", "label_map", "slices"), "platelet-em": ("merge",), "brain-mri": ("label_map",)}
+OPTIONS = {
+    "csv": ("intensity", "shape", "fit", "classes", "label_map", "slices"),
+    "platelet-em": ("merge",),
+    "brain-mri": ("label_map",),
+}
 AUGMENTATIONS = ("none", "spatial", "spatial+intensity")
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # and Keras's policy, with float32 weights
+PRECISIONS = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}  # and Keras's policy, with float32 weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,13 +75,22 @@ class Recipe:
 
     def native_images(self, split):
         """The ImageSet of a split, at the dataset's own resolution."""
-        return DATASETS[self.dataset](self.data, split, cache=None if self.cache == "none" else self.cache, **self.options)
+        return DATASETS[self.dataset](
+            self.data, split, cache=None if self.cache == "none" else self.cache, **self.options
+        )
 
     def augmentation(self, ndim):
-        """The paper's for 2-D or 3-D images: rotation, scale, shear and flips, or small rotations and flips; None in "none"."""
-        spatial = augmentation.RandomAffine() if ndim == 2 else augmentation.RandomAffine(rotation=5, scale=(1, 1), shear=0)
+        """The paper's for 2-D or 3-D images.
+
+        Rotation, scale, shear and flips, or small rotations and flips; None in "none".
+        """
+        spatial = (
+            augmentation.RandomAffine() if ndim == 2 else augmentation.RandomAffine(rotation=5, scale=(1, 1), shear=0)
+        )
         if self.augment == "spatial+intensity":
-            return augmentation.Compose([spatial, augmentation.RandomBiasField(), augmentation.RandomGamma(), augmentation.RandomNoise()])
+            return augmentation.Compose(
+                [spatial, augmentation.RandomBiasField(), augmentation.RandomGamma(), augmentation.RandomNoise()]
+            )
         return None if self.augment == "none" else spatial
 
     @property
@@ -142,9 +159,13 @@ def registration(dataset, preset, loss, **changes):
     resolved = _resolve(REGISTRATION, dataset, preset, changes)
     task, weight = LOSSES[loss].extractor, resolved.pop("weight", WEIGHTS[dataset][loss])
     if task in ("segmentation", "autoencoder") and not resolved.get("extractor"):
-        raise ValueError(f"loss {loss!r} needs an extractor: the run folder of train-{task}, or a .keras file (--extractor RUN).")
+        raise ValueError(
+            f"loss {loss!r} needs an extractor: the run folder of train-{task}, or a .keras file (--extractor RUN)."
+        )
     if task is None and resolved.get("extractor"):
-        raise ValueError(f"loss {loss!r} uses no extractor. Received: extractor={resolved['extractor']!r}. Leave it out.")
+        raise ValueError(
+            f"loss {loss!r} uses no extractor. Received: extractor={resolved['extractor']!r}. Leave it out."
+        )
     if weight is None:
         raise ValueError(f"loss {loss!r} is for 2-D images. Dataset {dataset!r} has volumes: choose another loss.")
     return RegistrationRecipe(loss=loss, weight=weight, **resolved)
@@ -155,7 +176,11 @@ def check_options(dataset, options):
     for name in options:
         if name not in OPTIONS.get(dataset, ()):
             owners = ", ".join(repr(owner) for owner in OPTIONS if name in OPTIONS[owner])
-            hint = f"It belongs to dataset {owners}." if owners else f"Available: {', '.join(OPTIONS.get(dataset, ())) or 'none'}."
+            hint = (
+                f"It belongs to dataset {owners}."
+                if owners
+                else f"Available: {', '.join(OPTIONS.get(dataset, ())) or 'none'}."
+            )
             raise ValueError(f"dataset {dataset!r} has no option {name!r}. {hint}")
 
 
@@ -177,11 +202,22 @@ def _resolve(presets, dataset, preset, changes):
         what = "CSV file (--data FILE.csv)" if dataset == "csv" else "folder that holds it (--data DIR)"
         raise ValueError(f"dataset {dataset!r} needs the {what}.")
     if changes.get("extractor") and not os.path.exists(changes["extractor"]):
-        raise ValueError(f"No extractor at {changes['extractor']}. Expected the run folder of train-segmentation, or a .keras file.")
+        raise ValueError(
+            f"No extractor at {changes['extractor']}. Expected the run folder of train-segmentation, or a .keras file."
+        )
     for name, options in (("backbone", BACKBONES), ("augment", AUGMENTATIONS), ("precision", PRECISIONS)):
         if name in changes:
             checks.known(name, changes[name], options)
-    least = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "accumulation": 1, "downsample": 1, "seed": 0, "weight": 0, "int_steps": 0}
+    least = {
+        "epochs": 1,
+        "steps_per_epoch": 1,
+        "batch_size": 1,
+        "accumulation": 1,
+        "downsample": 1,
+        "seed": 0,
+        "weight": 0,
+        "int_steps": 0,
+    }
     for name, value in least.items():
         if changes.get(name, value) < value:
             raise ValueError(f"{name} must be at least {value}. Received: {name}={changes[name]}.")

@@ -22,7 +22,9 @@ def registration_network(shape, backbone, features, int_steps, batch_norm, dropo
         )
         field = vxm_dense.references.pos_flow
     else:
-        x = paper_unet(keras.layers.concatenate(padded, name="unet_input_concat"), features, batch_norm=batch_norm, dropout=dropout)
+        x = paper_unet(
+            keras.layers.concatenate(padded, name="unet_input_concat"), features, batch_norm=batch_norm, dropout=dropout
+        )
         field = getattr(keras.layers, f"Conv{ndim}D")(
             ndim, 3, padding="same", kernel_initializer=keras.initializers.RandomNormal(stddev=1e-5), name="flow_conv"
         )(x)
@@ -34,4 +36,6 @@ def registration_network(shape, backbone, features, int_steps, batch_norm, dropo
     velocity = CropLike(shrink=2 if int_steps else 1, dtype="float32", name="velocity")([velocity, fixed])
     flow = CropLike(dtype="float32", name="flow")([flow, fixed])
     warped = SpatialTransformer(name="warped")([moving, flow])
-    return keras.Model({"moving": moving, "fixed": fixed}, {"warped": warped, "flow": flow, "velocity": velocity}, name="network")
+    return keras.Model(
+        {"moving": moving, "fixed": fixed}, {"warped": warped, "flow": flow, "velocity": velocity}, name="network"
+    )

@@ -10,7 +10,8 @@ def open_model(model):
     """A registration model: itself, or the one at a path.
 
     Args:
-        model: a registration model; a run folder of train-registration; a `.keras` file; or an `.h5` file of VoxelMorph's `VxmDense`.
+        model: a registration model; a run folder of train-registration; a `.keras` file; or an `.h5` file of
+            VoxelMorph's `VxmDense`.
 
     Raises:
         ValueError: no such file, a file that cannot be read, or a model of another kind.
@@ -21,5 +22,8 @@ def open_model(model):
         found = load_voxelmorph(model) if is_voxelmorph_file(model) else load_model(model)
     if not hasattr(found, "similarity"):
         kind = type(found).__name__ + ("" if found is model else f" from {os.fspath(model)}")
-        raise ValueError(f"Expected a registration model (ds.models.registration_model, or a run of train-registration). Received: {kind}.")
+        raise ValueError(
+            "Expected a registration model (ds.models.registration_model, or a run of train-registration). Received:"
+            f" {kind}."
+        )
     return found

@@ -23,7 +23,8 @@ LOSSES = {"mse": keras.losses.MeanSquaredError, "mae": keras.losses.MeanAbsolute
 class RegistrationModel(Updates, Checked, keras.Model):
     """A registration network with its own loss, `similarity(fixed, warped) + weight * regularizer(flow)`.
 
-    Make one with `registration_model`. Called on {"moving", "fixed"}, images (batch, *shape, 1), it gives {"warped", "flow"}.
+    Make one with `registration_model`. Called on {"moving", "fixed"}, images (batch, *shape, 1), it gives {"warped",
+    "flow"}.
     """
 
     def __init__(
@@ -43,12 +44,15 @@ class RegistrationModel(Updates, Checked, keras.Model):
         orientation=None,
         **kwargs,
     ):
-        # float32 here only keeps this wrapper from casting the images, which the losses see; layers follow the global policy.
+        # float32 here only keeps this wrapper from casting the images, which the losses see; layers follow the global
+        # policy.
         super().__init__(**{"dtype": "float32", **kwargs})
         self.shape = checks.image_shape(shape)
         self.features = resolve_features(backbone, features, len(self.shape))
         if not isinstance(int_steps, int) or int_steps < 0:
-            raise ValueError(f"int_steps must be the number of integration steps, 0 for none. Received: int_steps={int_steps}.")
+            raise ValueError(
+                f"int_steps must be the number of integration steps, 0 for none. Received: int_steps={int_steps}."
+            )
         self.backbone, self.int_steps, self.classes, self.intensity = backbone, int_steps, classes, intensity
         if image_fit is not None:
             parse_fit(image_fit)
@@ -57,8 +61,16 @@ class RegistrationModel(Updates, Checked, keras.Model):
         self.policy = policy or keras.config.dtype_policy().name
         with dtype_policy(self.policy):
             self.network = registration_network(self.shape, backbone, self.features, int_steps, batch_norm, dropout)
-        self.similarity, self.regularizer, self.supervised, self.weight, self.supervised_weight = None, None, None, None, None
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in ("similarity", "regularizer", "supervised", "dice")}
+        self.similarity, self.regularizer, self.supervised, self.weight, self.supervised_weight = (
+            None,
+            None,
+            None,
+            None,
+            None,
+        )
+        self._trackers = {
+            name: keras.metrics.Mean(name=name) for name in ("similarity", "regularizer", "supervised", "dice")
+        }
         self.built = True
 
     def __call__(self, inputs, *args, **kwargs):
@@ -78,10 +90,20 @@ class RegistrationModel(Updates, Checked, keras.Model):
         checks.image_rank(who, "moving", moving, len(self.shape))
         if tuple(moving.shape[1:]) != (*self.shape, 1):
             expected = f"(batch, {', '.join(map(str, self.shape))}, 1)"
-            raise ValueError(f"This registration model was made for images {expected}. Received: {tuple(moving.shape)}.")
+            raise ValueError(
+                f"This registration model was made for images {expected}. Received: {tuple(moving.shape)}."
+            )
 
     def compile(
-        self, optimizer="adam", similarity="mse", *, regularizer=None, weight=1.0, supervised=None, supervised_weight=1.0, **kwargs
+        self,
+        optimizer="adam",
+        similarity="mse",
+        *,
+        regularizer=None,
+        weight=1.0,
+        supervised=None,
+        supervised_weight=1.0,
+        **kwargs,
     ):
         """Set what `fit` minimises.
 
@@ -90,9 +112,9 @@ class RegistrationModel(Updates, Checked, keras.Model):
             similarity: a Keras loss on (fixed, warped), or "mse" or "mae".
             regularizer: a Keras loss on (ignored, flow), or on the velocity with `int_steps > 0`. Default: none.
             weight: of the regulariser, lambda in the paper.
-            supervised: a Keras loss on one-hot label maps, (fixed, warped), each (batch, *spatial, classes), which is added: with
-                `keras.losses.MeanSquaredError()` and LocalNCC this is the paper's NCC_sup. Labels are warped linearly, so that
-                they have a gradient. Needs `classes`, and labels in the training data.
+            supervised: a Keras loss on one-hot label maps, (fixed, warped), each (batch, *spatial, classes), which is
+                added: with `keras.losses.MeanSquaredError()` and LocalNCC this is the paper's NCC_sup. Labels are
+                warped linearly, so that they have a gradient. Needs `classes`, and labels in the training data.
             supervised_weight: of that loss.
             **kwargs: see keras.Model.compile; `jit_compile` is False by default.
         """
@@ -100,12 +122,18 @@ class RegistrationModel(Updates, Checked, keras.Model):
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a finite number, 0 or more. Received: {name.split()[0]}={value}.")
         if supervised is not None and self.classes is None:
-            raise ValueError("supervised compares labels, and the model does not know their number: pass classes to registration_model.")
+            raise ValueError(
+                "supervised compares labels, and the model does not know their number: pass classes to"
+                " registration_model."
+            )
         for name, loss in (("similarity", similarity), ("regularizer", regularizer), ("supervised", supervised)):
             if isinstance(loss, str):
                 checks.known(name, loss, LOSSES)
             elif loss is not None and not isinstance(loss, keras.losses.Loss):
-                raise ValueError(f"{name} must be a keras.losses.Loss, as in ds.losses, or one of {', '.join(LOSSES)}. Received: {loss!r}.")
+                raise ValueError(
+                    f"{name} must be a keras.losses.Loss, as in ds.losses, or one of {', '.join(LOSSES)}. Received:"
+                    f" {loss!r}."
+                )
         if self.policy == "mixed_float16":  # Keras looks at the policy of this wrapper, which is float32
             optimizer = keras.optimizers.get(optimizer)
             if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -123,7 +151,12 @@ class RegistrationModel(Updates, Checked, keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Similarity, weighted regulariser and weighted supervised term; `sample_weight` goes to the similarity."""
         loss, similarity, regularizer = self.objective().terms(
-            x["moving"], x["fixed"], y_pred["flow"], warped=y_pred["warped"], field=y_pred.get("velocity"), sample_weight=sample_weight
+            x["moving"],
+            x["fixed"],
+            y_pred["flow"],
+            warped=y_pred["warped"],
+            field=y_pred.get("velocity"),
+            sample_weight=sample_weight,
         )
         self._track("similarity", similarity, x)
         self._track("regularizer", regularizer, x)
@@ -139,8 +172,13 @@ class RegistrationModel(Updates, Checked, keras.Model):
     def _compare_labels(self, y, flow):
         if y is None:
             raise ValueError("The supervised term needs labels in the training data. Received: images alone.")
-        labels = (checks.labels_in_graph("A registration model", y[name], self.classes) for name in ("fixed_labels", "moving_labels"))
-        fixed, moving = (tf.one_hot(part, self.classes) for part in labels)  # (batch, *spatial) -> (batch, *spatial, classes)
+        labels = (
+            checks.labels_in_graph("A registration model", y[name], self.classes)
+            for name in ("fixed_labels", "moving_labels")
+        )
+        fixed, moving = (
+            tf.one_hot(part, self.classes) for part in labels
+        )  # (batch, *spatial) -> (batch, *spatial, classes)
         return self.supervised(fixed, warp(moving, flow))
 
     def forward(self, x, training):
@@ -152,12 +190,17 @@ class RegistrationModel(Updates, Checked, keras.Model):
         if training or y is None:
             return
         moving, fixed = y["moving_labels"], y["fixed_labels"]
-        moving, fixed = (checks.labels_in_graph("A registration model", labels, self.classes) for labels in (moving, fixed))
+        moving, fixed = (
+            checks.labels_in_graph("A registration model", labels, self.classes) for labels in (moving, fixed)
+        )
         warped = warp(moving[..., None], y_pred["flow"], interpolation="nearest")[..., 0]
         self._trackers["dice"].update_state(batch_dice(fixed, warped, self.classes))
 
     def results(self, data, training):
-        """The loss and its terms, and Dice in validation where there are labels: of all replicas, so far in this epoch."""
+        """The loss and its terms, and Dice in validation where there are labels.
+
+        Of all replicas, so far in this epoch.
+        """
         labelled = keras.utils.unpack_x_y_sample_weight(data)[1] is not None
         terms = ["similarity", "regularizer", *(["supervised"] if self.supervised is not None else [])]
         terms += ["dice"] if labelled and not training else []
@@ -177,8 +220,14 @@ class RegistrationModel(Updates, Checked, keras.Model):
         return {"moving": moving, "fixed": fixed}, y, sample_weight
 
     def export(self, *args, **kwargs):
-        """As keras.Model.export, for any batch size; no part of the saved graph needs XLA. `ds.export` makes what TensorFlow Serving wants."""
-        inputs = {name: keras.InputSpec(dtype="float32", shape=(None, *self.shape, 1), name=name) for name in ("moving", "fixed")}
+        """As keras.Model.export, for any batch size.
+
+        No part of the saved graph needs XLA. `ds.export` makes what TensorFlow Serving wants.
+        """
+        inputs = {
+            name: keras.InputSpec(dtype="float32", shape=(None, *self.shape, 1), name=name)
+            for name in ("moving", "fixed")
+        }
         with without_xla():
             return super().export(*args, **{"input_signature": [inputs], **kwargs})
 
@@ -208,30 +257,43 @@ class RegistrationModel(Updates, Checked, keras.Model):
 
 
 def registration_model(
-    shape, *, backbone="voxelmorph", features=None, int_steps=0, classes=None, intensity=None, image_fit=None, batch_norm=True, dropout=True,
-    spacing=None, orientation=None,
-):  # fmt: skip
+    shape,
+    *,
+    backbone="voxelmorph",
+    features=None,
+    int_steps=0,
+    classes=None,
+    intensity=None,
+    image_fit=None,
+    batch_norm=True,
+    dropout=True,
+    spacing=None,
+    orientation=None,
+):
     """A registration network on the U-Net that `segmentation_model` uses too.
 
     Args:
         shape: spatial shape of the images, 2-D or 3-D, any size (padded inside to what the network needs).
         backbone: `"voxelmorph"` (`vxm.networks.VxmDense`) or `"paper"` (the authors' strided U-Net).
         features: widths of the encoder's levels; the decoder has them reversed. Defaults as in `segmentation_model`.
-        int_steps: 0 for a displacement at full resolution; above, the number of integration steps of a stationary velocity
-            at half resolution, which gives a diffeomorphic flow (VoxelMorph's usual value is 7).
+        int_steps: 0 for a displacement at full resolution; above, the number of integration steps of a stationary
+            velocity at half resolution, which gives a diffeomorphic flow (VoxelMorph's usual value is 7).
         classes: number of classes with background, for the Dice in `evaluate`. Default: as many as the labels show.
-        intensity: the rule that brought the training images to [0, 1], such as `"fixed:0:256"` (`ImageSet.intensity`); kept with the
-            model, and applied by `ds.register` to image files.
-        image_fit: how the training images were brought to one size (`ImageSet.fit`), `"pad"` or `"resample"`; kept with the model, and
-            done and undone by `ds.register`. None: they had one size; other images are resampled, both alike.
+        intensity: the rule that brought the training images to [0, 1], such as `"fixed:0:256"` (`ImageSet.intensity`);
+            kept with the model, and applied by `ds.register` to image files.
+        image_fit: how the training images were brought to one size (`ImageSet.fit`), `"pad"` or `"resample"`; kept with
+            the model, and done and undone by `ds.register`. None: they had one size; other images are resampled, both
+            alike.
         batch_norm, dropout: of the paper's backbone.
-        spacing, orientation: size of the training images' voxels in mm, and where their axes point, as in "RAS" (`ImageSet.spacing` and
-            `.orientation`); kept with the model, so that files of another voxel size or orientation can be brought to its grid
-            (`ds.inference`). None: unknown.
+        spacing, orientation: size of the training images' voxels in mm, and where their axes point, as in "RAS"
+            (`ImageSet.spacing` and `.orientation`); kept with the model, so that files of another voxel size or
+            orientation can be brought to its grid (`ds.inference`). None: unknown.
 
     Returns:
-        A `keras.Model`: {"moving", "fixed"}, each (batch, *shape, 1) -> {"warped": (batch, *shape, 1), "flow": (batch, *shape, ndim)};
-        `flow` is the displacement in voxels. Compile it with `compile(optimizer, similarity=..., regularizer=..., weight=...)`.
+        A `keras.Model`: {"moving", "fixed"}, each (batch, *shape, 1) -> {"warped": (batch, *shape, 1), "flow": (batch,
+            *shape, ndim)};
+        `flow` is the displacement in voxels. Compile it with `compile(optimizer, similarity=..., regularizer=...,
+        weight=...)`.
     """
     return RegistrationModel(
         shape,

@@ -1,4 +1,7 @@
-"""What registration minimises, in training and in instance refinement: similarity(fixed, warped) + weight * regularizer(field)."""
+"""What registration minimises, in training and in instance refinement.
+
+Similarity(fixed, warped) + weight * regularizer(field).
+"""
 
 from typing import Any, NamedTuple
 
@@ -33,11 +36,15 @@ class Objective(NamedTuple):
         Returns:
             (loss, similarity, regularizer): scalar tensors.
         """
-        if getattr(self.similarity, "warp", "image") == "features":  # DeepSim then warps after the extraction, and takes the parts
+        if (
+            getattr(self.similarity, "warp", "image") == "features"
+        ):  # DeepSim then warps after the extraction, and takes the parts
             warped = {"moving": moving, "flow": flow}
         elif warped is None:
             warped = warp(moving, flow)
         field = flow if field is None else field
         similarity = tf.convert_to_tensor(self.similarity(fixed, warped, sample_weight))
-        regularizer = tf.zeros_like(similarity) if self.regularizer is None else self.regularizer(tf.zeros_like(field), field)
+        regularizer = (
+            tf.zeros_like(similarity) if self.regularizer is None else self.regularizer(tf.zeros_like(field), field)
+        )
         return similarity + self.weight * regularizer, similarity, regularizer

@@ -13,8 +13,9 @@ from deepsim_tf._compat import vxm
 class VoxelMorphModel:
     """A trained `VxmDense` behind the interface of a registration model, to register with; it cannot be trained here.
 
-    Such a file holds the network and no more. Its attributes are those that registration needs: `shape`; `intensity` "minmax",
-    VoxelMorph's own scaling; `image_fit`, `spacing` and `orientation` None; `similarity` None, so that there is no similarity map.
+    Such a file holds the network and no more. Its attributes are those that registration needs: `shape`; `intensity`
+    "minmax", VoxelMorph's own scaling; `image_fit`, `spacing` and `orientation` None; `similarity` None, so that there
+    is no similarity map.
 
     Args:
         network: a `vxm.networks.VxmDense` of one image channel.
@@ -22,8 +23,15 @@ class VoxelMorphModel:
 
     def __init__(self, network):
         self.network, self.shape = network, tuple(int(n) for n in network.inputs[0].shape[1:-1])
-        self.intensity, self.image_fit, self.spacing, self.orientation, self.similarity = "minmax", None, None, None, None
-        # The flow at full resolution; the model's own outputs are the warped image and the field before its integration.
+        self.intensity, self.image_fit, self.spacing, self.orientation, self.similarity = (
+            "minmax",
+            None,
+            None,
+            None,
+            None,
+        )
+        # The flow at full resolution; the model's own outputs are the warped image and the field before its
+        # integration.
         self._predictor = keras.Model(network.inputs, [network.outputs[0], network.references.pos_flow])
 
     def predict_on_batch(self, images):
@@ -41,8 +49,8 @@ def load_voxelmorph(path):
     """The VoxelMorphModel in a file of `VxmDense.save`, of VoxelMorph on Keras 2 or 3.
 
     Raises:
-        ValueError: no such file, one that is damaged, of another model than VxmDense, or of a network with other inputs than two images
-            of one channel.
+        ValueError: no such file, one that is damaged, of another model than VxmDense, or of a network with other inputs
+            than two images of one channel.
     """
     path = os.fspath(path)
     checks.existing_file(path, "model")
@@ -50,15 +58,27 @@ def load_voxelmorph(path):
     try:
         with h5py.File(path) as file:
             if "model_config" not in file.attrs:
-                raise ValueError("it holds weights without the network's arguments: save it with model.save, not save_weights")
+                raise ValueError(
+                    "it holds weights without the network's arguments: save it with model.save, not save_weights"
+                )
         config = vxm.networks.VxmDense.load_config(path)
         if "inshape" not in config:
             raise ValueError("it is a Keras model of another kind")
         channels = config.get("src_feats", 1), config.get("trg_feats", 1)
-        if channels != (1, 1) or len(config["inshape"]) not in (2, 3) or config.get("hyp_model") or config.get("input_model"):
-            raise ValueError(f"its network takes images of shape {config['inshape']} with {channels} channels, or more than two images")
+        if (
+            channels != (1, 1)
+            or len(config["inshape"]) not in (2, 3)
+            or config.get("hyp_model")
+            or config.get("input_model")
+        ):
+            raise ValueError(
+                f"its network takes images of shape {config['inshape']} with {channels} channels, or more than two"
+                " images"
+            )
         network = vxm.networks.VxmDense.load(path)
     except Exception as error:  # h5py and Keras meet damaged files with OSError, KeyError, RuntimeError, TypeError, ...
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{path} cannot be read as a VoxelMorph model ({reason}). {expected}, 2-D or 3-D, one channel.") from None
+        raise ValueError(
+            f"{path} cannot be read as a VoxelMorph model ({reason}). {expected}, 2-D or 3-D, one channel."
+        ) from None
     return VoxelMorphModel(network)

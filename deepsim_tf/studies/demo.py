@@ -29,6 +29,8 @@ def demo(out, *, reduced=False, verbose=1):
     for number, loss in enumerate(DEMO, start=1):
         say(verbose, f"2/3  Train a registration network with {LOSSES[loss].title} ({number} of {len(DEMO)})")
         extractor = out / "segmentation" if loss == "deepsim" else None
-        training.train_registration(recipes.registration(dataset, "cpu", loss, extractor=extractor, **changes), out / loss, verbose=verbose)
+        training.train_registration(
+            recipes.registration(dataset, "cpu", loss, extractor=extractor, **changes), out / loss, verbose=verbose
+        )
     say(verbose, "3/3  Evaluate on unseen pairs")
     return evaluate_runs([out / loss for loss in DEMO], split="test", out=out, verbose=verbose)

@@ -1,4 +1,7 @@
-"""The paper's comparison on a data set, in one call: extractors, all losses with their weights, tables, figures, report."""
+"""The paper's comparison on a data set, in one call.
+
+Extractors, all losses with their weights, tables, figures, report.
+"""
 
 import pathlib
 
@@ -38,16 +41,18 @@ def reproduce(
     """Everything behind one table of the paper; what is finished is kept when the call is repeated.
 
     1. The extractors that the losses need, each in a run folder (segmentation, autoencoder).
-    2. Each loss with several weights of the regulariser, for as many updates; the weight of the best validation Dice is chosen.
-    3. The chosen runs on the pairs of `split`: pairs.csv, summary.csv with intervals, statistics.csv, noise.csv, sweep.csv,
-       extractors.csv, figures/ and report.html.
+    2. Each loss with several weights of the regulariser, for as many updates; the weight of the best validation Dice is
+       chosen.
+    3. The chosen runs on the pairs of `split`: pairs.csv, summary.csv with intervals, statistics.csv, noise.csv,
+       sweep.csv, extractors.csv, figures/ and report.html.
 
     Args:
         dataset, preset: names, see `recipes`.
         out: folder of the runs and of the comparison.
         losses: names of `LOSSES`.
         factors, extensions: of the preset's weights, see `sweep`.
-        extractor_epochs: epochs of the extractors' trainings, where `epochs` among the changes is for the registrations alone.
+        extractor_epochs: epochs of the extractors' trainings, where `epochs` among the changes is for the registrations
+            alone.
         noise: standard deviations of the noise that is added to both images of a pair; empty for no such study.
         split: of the final comparison. The weights are always chosen on "val".
         verbose: as in keras.Model.fit.
@@ -80,15 +85,17 @@ def reproduce(
     for name, table in (("sweep.csv", swept), ("extractors.csv", quality)):
         with written_aside(out / name) as aside:
             table.to_csv(aside, index=False)
-    background = Background(sweep=swept, reference=reference, matched=matched, extractors=quality if len(quality) else None)
+    background = Background(
+        sweep=swept, reference=reference, matched=matched, extractors=quality if len(quality) else None
+    )
     return evaluate_runs(list(chosen["run"]), split=split, out=out, noise=noise, background=background, verbose=verbose)
 
 
 def common_smoothness(swept):
     """The SD log|J| at which the methods of a sweep are compared.
 
-    Of the values that the sweeps of the most methods reach, that which is nearest to the smoothest chosen run: so a method that folds, or
-    hardly moves, whatever its weight, does not decide for the others.
+    Of the values that the sweeps of the most methods reach, that which is nearest to the smoothest chosen run: so a
+    method that folds, or hardly moves, whatever its weight, does not decide for the others.
     """
     smoothest = float(swept.loc[swept["chosen"], "sd_log_jacobian"].min())
     ranges = swept.groupby("method")["sd_log_jacobian"].agg(["min", "max"])

@@ -17,7 +17,8 @@ EXTENSIONS = 2  # weights that a sweep may try beyond its ends
 def sweep(dataset, preset, loss, out, *, factors=FACTORS, extensions=EXTENSIONS, verbose=1, **changes):
     """Train one loss with several weights of the regulariser, and measure each on the validation pairs.
 
-    A sweep whose best weight is its lowest or highest has not found the best: it goes on beyond that end, by the ratio of its last two weights.
+    A sweep whose best weight is its lowest or highest has not found the best: it goes on beyond that end, by the ratio
+    of its last two weights.
 
     Args:
         dataset, preset, loss: names, see `recipes`.
@@ -28,7 +29,8 @@ def sweep(dataset, preset, loss, out, *, factors=FACTORS, extensions=EXTENSIONS,
         changes: to the recipe, such as data, extractor, epochs.
 
     Returns:
-        DataFrame with a row a weight: method, weight, run (folder), dice, sd_log_jacobian, folds (means over the validation pairs), and
+        DataFrame with a row a weight: method, weight, run (folder), dice, sd_log_jacobian, folds (means over the
+            validation pairs), and
         chosen, True for the weight of the highest Dice. What is finished is kept when the call is repeated.
     """
     checks.known("loss", loss, LOSSES)
@@ -65,7 +67,10 @@ def _rounded(weight):
 
 
 def _measured(folder, recipe, verbose):
-    """The validation pairs of a run of a sweep, a row each; kept beside the model, and read from there while that is the same."""
+    """The validation pairs of a run of a sweep, a row each.
+
+    Kept beside the model, and read from there while that is the same.
+    """
     kept = folder / "measured_val.csv"
     if not kept.exists() or kept.stat().st_mtime_ns < (folder / "model.keras").stat().st_mtime_ns:
         with written_aside(kept) as aside:

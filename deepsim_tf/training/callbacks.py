@@ -15,9 +15,10 @@ from deepsim_tf.training import checkpoints
 
 
 class RunFolder(keras.callbacks.Callback):
-    """Writes history.csv after epochs and checkpoints after epochs and inside long ones, and restores the newest whole checkpoint.
+    """Writes history.csv after epochs, checkpoints after and inside them, and restores the newest whole one.
 
-    A checkpoint holds all variables (`deepsim_tf.training.checkpoints`), the history so far, where the learning-rate schedule stands and, inside
+    A checkpoint holds all variables (`deepsim_tf.training.checkpoints`), the history so far, where the learning-rate
+    schedule stands and, inside
     an epoch, the sums of the metrics: a run that was killed ends at the weights and the history of an undisturbed one.
 
     Args:
@@ -26,7 +27,8 @@ class RunFolder(keras.callbacks.Callback):
         accumulation: batches in one update, for the column `step` (updates so far).
         every: seconds from the last checkpoint to the next at the end of an epoch; the last epoch always writes one.
         inside: seconds from the last checkpoint to the next inside an epoch.
-        source: the folder that `restore` reads, where it is another one: of several workers only the chief writes the run folder.
+        source: the folder that `restore` reads, where it is another one: of several workers only the chief writes the
+            run folder.
     """
 
     PLATEAU = ("best", "wait", "cooldown_counter")
@@ -43,15 +45,17 @@ class RunFolder(keras.callbacks.Callback):
         """Load the newest whole checkpoint into the model.
 
         Returns:
-            (epochs, batches): how many epochs are done, and how many batches of the next one. `fit` with as many steps as the epoch
-            still has ends after it; a second `fit` does the rest.
+            (epochs, batches): how many epochs are done, and how many batches of the next one. `fit` with as many steps
+            as the epoch still has ends after it; a second `fit` does the rest.
         """
         for name in ("history.csv", "model.keras", "checkpoints/*"):
             remove_leftovers(self.folder / name)
         found = checkpoints.restore(self.source / "checkpoints", model)
         state, self.metrics = found or ({"history": [], "schedule": {}, "step_seconds": [], "epoch": 0, "batch": 0}, [])
         model.skipped.count.assign(state.get("skipped", 0))
-        self.rows, self.schedule, self.step_seconds, self.first_batch = (state[name] for name in ("history", "schedule", "step_seconds", "batch"))
+        self.rows, self.schedule, self.step_seconds, self.first_batch = (
+            state[name] for name in ("history", "schedule", "step_seconds", "batch")
+        )
         self._write_history()  # it may be ahead of the checkpoint, by epochs that now come again
         return state["epoch"], self.first_batch
 
@@ -61,7 +65,10 @@ class RunFolder(keras.callbacks.Callback):
             setattr(self.plateau, name, value)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Start the list of the epoch's step times; in a broken epoch, put back the sums of the metrics, which Keras has reset."""
+        """Start the list of the epoch's step times.
+
+        In a broken epoch, put back the sums of the metrics, which Keras has reset.
+        """
         self.epoch = epoch
         if not self.first_batch:
             self.step_seconds = []
@@ -113,7 +120,10 @@ class RunFolder(keras.callbacks.Callback):
 
 
 class Events(keras.callbacks.TensorBoard):
-    """TensorBoard's events of a run folder; a full disk is an OSError that names them, and no TensorFlow error without a message."""
+    """TensorBoard's events of a run folder.
+
+    A full disk is an OSError that names them, and no TensorFlow error without a message.
+    """
 
     def __init__(self, folder):
         super().__init__(pathlib.Path(folder) / "events", write_graph=False)

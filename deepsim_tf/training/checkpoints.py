@@ -1,7 +1,8 @@
 """Checkpoints: everything that a training step reads and changes, in one file that is whole or not there.
 
-Not Keras's weights file: it leaves out the states of random generators and the sums of the metrics, it would need a folder (which
-no system replaces in one step), HDF5 has no checksums, and on a full disk it ends the process (h5py 3.16: segmentation fault).
+Not Keras's weights file: it leaves out the states of random generators and the sums of the metrics, it would need a
+folder (which no system replaces in one step), HDF5 has no checksums, and on a full disk it ends the process (h5py 3.16:
+segmentation fault).
 """
 
 import json
@@ -54,8 +55,8 @@ def restore(folder, model):
     A damaged one is reported on stderr, and the one before it taken.
 
     Returns:
-        (state, metrics): what `write` was given, with epoch and batch, and the values of `model.metrics_variables`, which Keras
-        resets before an epoch; None, if there is no checkpoint.
+        (state, metrics): what `write` was given, with epoch and batch, and the values of `model.metrics_variables`,
+        which Keras resets before an epoch; None, if there is no checkpoint.
 
     Raises:
         ValueError: all checkpoints are damaged, or were written by another network.
@@ -66,8 +67,14 @@ def restore(folder, model):
             state, variables, metrics = _read(path)
         except (MemoryError, PermissionError):
             raise
-        except Exception as error:  # damaged bytes raise nearly anything: BadZipFile, ValueError, KeyError, NotImplementedError, ...
-            print(f"deepsim: the checkpoint {path} is damaged ({' '.join(str(error).split())}); looking for the one before it.", file=sys.stderr)
+        except (
+            Exception
+        ) as error:  # damaged bytes raise nearly anything: BadZipFile, ValueError, KeyError, NotImplementedError, ...
+            print(
+                f"deepsim: the checkpoint {path} is damaged ({' '.join(str(error).split())}); looking for the one"
+                " before it.",
+                file=sys.stderr,
+            )
             continue
         model.optimizer.build(model.trainable_variables)
         _assign(path, _variables(model), variables)
@@ -75,13 +82,17 @@ def restore(folder, model):
     if paths:
         names = " and ".join(path.name for path in paths)
         raise ValueError(
-            f"No checkpoint in {folder} can be read: {names} damaged. Put back a copy of one, or remove the folder {folder} to train anew."
+            f"No checkpoint in {folder} can be read: {names} damaged. Put back a copy of one, or remove the folder"
+            f" {folder} to train anew."
         )
     return _restore_first_format(pathlib.Path(folder), model)
 
 
 def _restore_first_format(folder, model):
-    """A checkpoint of the first versions of this package: Keras's weights file, the states of random generators, and the history."""
+    """A checkpoint of the first versions of this package.
+
+    Keras's weights file, the states of random generators, and the history.
+    """
     found = sorted(path.parent for path in folder.glob(f"{FIRST_FORMAT}/state.json"))
     if not found:
         return None
@@ -102,15 +113,21 @@ def _found(folder):
 
 
 def _read(path):
-    """(state, arrays of the variables, arrays of the metrics), all read, and so compared with the checksums in the file."""
+    """(state, arrays of the variables, arrays of the metrics), compared with the file's checksums."""
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    groups = {kind: [arrays[f"{kind}_{i}"] for i in range(sum(name.startswith(kind) for name in arrays))] for kind in ("variable", "metric")}
+    groups = {
+        kind: [arrays[f"{kind}_{i}"] for i in range(sum(name.startswith(kind) for name in arrays))]
+        for kind in ("variable", "metric")
+    }
     return json.loads(arrays["state"].tobytes()), groups["variable"], groups["metric"]
 
 
 def _variables(model):
-    """Weights, states of random generators, a half-accumulated update, and the optimiser's variables; without the metrics."""
+    """Weights, states of random generators, a half-accumulated update, and the optimiser's variables.
+
+    Without the metrics.
+    """
     metrics = {id(variable) for variable in model.metrics_variables}
     half_update = getattr(model, "update_state", [])  # no part of Keras's tracking
     found = {id(variable): variable for variable in [*model.variables, *half_update, *model.optimizer.variables]}
@@ -121,7 +138,8 @@ def _assign(path, variables, arrays):
     here, there = [tuple(variable.shape) for variable in variables], [array.shape for array in arrays]
     if here != there:
         raise ValueError(
-            f"{path} is of another network or another version: it has {len(there)} variables, and this model {len(here)}, or their shapes"
+            f"{path} is of another network or another version: it has {len(there)} variables, and this model"
+            f" {len(here)}, or their shapes"
             " differ. Continue with the version in config.json, or train in another folder (--out)."
         )
     for variable, array in zip(variables, arrays, strict=True):

@@ -1,4 +1,4 @@
-"""The callback that names the images of training steps whose loss is not finite, and ends a training that has too many of them."""
+"""Names the images of training steps whose loss is not finite, and ends a training with too many of them."""
 
 import sys
 
@@ -9,7 +9,7 @@ from deepsim_tf.data.image_set import ImageSet
 
 
 class NonFiniteSteps(keras.callbacks.Callback):
-    """Reports, in one line on stderr, every step that the model has skipped (`models.updates`), with the names of its images.
+    """Reports, in one line on stderr, every step that the model has skipped, with the names of its images.
 
     Args:
         run: the RunFolder callback of the run, after this one in the list: it knows where the run stands.
@@ -41,22 +41,29 @@ class NonFiniteSteps(keras.callbacks.Callback):
         self.reported.append(names)
         if count > self.limit:
             raise ValueError(
-                f"The loss is not finite in {count} steps of the run {self.run.source}, more than may be skipped ({self.limit}): last in"
-                f" {'; '.join(dict.fromkeys(self.reported[-3:]))} ({step}). If these are always the same images, look at them and leave them"
-                " out; else lower the learning rate, in another folder. The newest checkpoint is of a good step; to go on from there, allow"
+                f"The loss is not finite in {count} steps of the run {self.run.source}, more than may be skipped"
+                f" ({self.limit}): last in"
+                f" {'; '.join(dict.fromkeys(self.reported[-3:]))} ({step}). If these are always the same images, look"
+                " at them and leave them"
+                " out; else lower the learning rate, in another folder. The newest checkpoint is of a good step; to go"
+                " on from there, allow"
                 " more (max_skipped of the training)."
             )
         if self.report:
             print(
-                f"deepsim: skipped a step whose loss is not finite ({step}; {count} of at most {self.limit} in this run): {names}", file=sys.stderr
+                f"deepsim: skipped a step whose loss is not finite ({step}; {count} of at most {self.limit} in this"
+                f" run): {names}",
+                file=sys.stderr,
             )
 
 
 def batch_names(dataset, images, batch_size, seed, in_epoch, steps_per_epoch):
-    """The names of a batch, without its images: a function of (epoch, batch) of the recipe that returns a list of texts.
+    """The names of a batch, without its images.
 
-    Which images are in a batch is known to `dataset` alone (`data.pipelines`), so it is asked, with images of one voxel whose intensity
-    is their number.
+    A function of (epoch, batch) of the recipe that returns a list of texts.
+
+    Which images are in a batch is known to `dataset` alone (`data.pipelines`), so it is asked, with images of one voxel
+    whose intensity is their number.
 
     Args:
         dataset: `registration_dataset`, `segmentation_dataset` or `autoencoder_dataset`.
@@ -74,9 +81,17 @@ def batch_names(dataset, images, batch_size, seed, in_epoch, steps_per_epoch):
     def names(epoch, batch):
         atlas = None if images.atlas is None else number(len(images))
         numbers = ImageSet(
-            number, images.names, name=images.name, split=images.split, classes=images.classes, shape=voxel,
-            spacing=images.spacing, intensity="none", pairs=images.pairs(), atlas=atlas,
-        )  # fmt: skip
+            number,
+            images.names,
+            name=images.name,
+            split=images.split,
+            classes=images.classes,
+            shape=voxel,
+            spacing=images.spacing,
+            intensity="none",
+            pairs=images.pairs(),
+            atlas=atlas,
+        )
         first, skipped = divmod(epoch * steps_per_epoch + batch, in_epoch)
         stream = dataset(numbers, batch_size, training=True, seed=seed, first_epoch=first).skip(skipped)
         x = next(iter(stream))[0]

@@ -29,18 +29,25 @@ def check_run(folder, recipe):
     if not (folder / "config.json").exists():
         # A kill in the very first write leaves a hidden folder, and no other file.
         if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - set(leftovers(folder / "config.json"))):
-            raise ValueError(f"{folder} is not empty and no run (it has no config.json). Choose another folder (--out).")
+            raise ValueError(
+                f"{folder} is not empty and no run (it has no config.json). Choose another folder (--out)."
+            )
         return False
     other = read_config(folder)
     if other["task"] != recipe.task:
-        raise ValueError(f"{folder} already holds a {other['task']} run, and this is a {recipe.task} run. Choose another folder (--out).")
+        raise ValueError(
+            f"{folder} already holds a {other['task']} run, and this is a {recipe.task} run. Choose another folder"
+            " (--out)."
+        )
     differences = [
         f"{name} is {other['recipe'].get(name)!r} there and {value!r} here"
         for name, value in _as_json(recipe).items()
         if name not in PLACES and other["recipe"].get(name) != value
     ]
     if differences:
-        raise ValueError(f"{folder} already holds another recipe: {'; '.join(differences)}. Choose another folder (--out).")
+        raise ValueError(
+            f"{folder} already holds another recipe: {'; '.join(differences)}. Choose another folder (--out)."
+        )
     return True
 
 
@@ -65,22 +72,30 @@ def read_config(folder):
     """The config.json of a run folder, a dict with task, recipe, versions and commit."""
     path = pathlib.Path(folder) / "config.json"
     if not path.is_file():
-        raise ValueError(f"{folder} is not a run folder: it has no config.json. Expected the folder that a training wrote.")
+        raise ValueError(
+            f"{folder} is not a run folder: it has no config.json. Expected the folder that a training wrote."
+        )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         config["task"], config["recipe"].keys()
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path} cannot be read. Expected the JSON that a training wrote, with task and recipe.") from None
+        raise ValueError(
+            f"{path} cannot be read. Expected the JSON that a training wrote, with task and recipe."
+        ) from None
     return config
 
 
 def read_recipe(folder):
     """The recipe of a run folder."""
     config = read_config(folder)
-    kinds = {kind.task: kind for kind in (recipes.SegmentationRecipe, recipes.AutoencoderRecipe, recipes.RegistrationRecipe)}
+    kinds = {
+        kind.task: kind for kind in (recipes.SegmentationRecipe, recipes.AutoencoderRecipe, recipes.RegistrationRecipe)
+    }
     try:
         checks.known("task", config["task"], list(kinds))
-        recipe = kinds[config["task"]](**{**config["recipe"], "features": config["recipe"]["features"] and tuple(config["recipe"]["features"])})
+        recipe = kinds[config["task"]](
+            **{**config["recipe"], "features": config["recipe"]["features"] and tuple(config["recipe"]["features"])}
+        )
         for field in dataclasses.fields(recipe):
             if not _is_a(getattr(recipe, field.name), field.type):
                 raise ValueError(f"{field.name} is {getattr(recipe, field.name)!r}")
@@ -89,11 +104,16 @@ def read_recipe(folder):
                 checks.known(name, getattr(recipe, name), options)
         return recipe
     except (TypeError, KeyError, ValueError) as error:
-        raise ValueError(f"{folder}/config.json holds no recipe of this version ({error}). Train again, in another folder.") from None
+        raise ValueError(
+            f"{folder}/config.json holds no recipe of this version ({error}). Train again, in another folder."
+        ) from None
 
 
 def _is_a(value, kind):
-    """Whether a value is of a type, as annotations write it: int, float, str, bool, dict, tuple[int, ...], or several with |."""
+    """Whether a value is of a type, as annotations write it.
+
+    Int, float, str, bool, dict, tuple[int, ...], or several with |.
+    """
     if isinstance(kind, types.UnionType):
         return any(_is_a(value, part) for part in typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
@@ -112,9 +132,18 @@ def read_history(folder):
     path = pathlib.Path(folder) / "history.csv"
     try:
         history = pandas.read_csv(path)
-        missing = [name for name in ("epoch", "step", "seconds", "seconds_per_step") if not pandas.api.types.is_numeric_dtype(history.get(name))]
+        missing = [
+            name
+            for name in ("epoch", "step", "seconds", "seconds_per_step")
+            if not pandas.api.types.is_numeric_dtype(history.get(name))
+        ]
     except (OSError, ValueError) as error:  # pandas's errors of parsing are ValueErrors
-        raise ValueError(f"Cannot read {path} ({' '.join(str(error).split())}). Expected the table that the training wrote: train again.") from None
+        raise ValueError(
+            f"Cannot read {path} ({' '.join(str(error).split())}). Expected the table that the training wrote: train"
+            " again."
+        ) from None
     if missing:
-        raise ValueError(f"{path} has no numbers in {', '.join(missing)}. Expected the table that the training wrote: train again.")
+        raise ValueError(
+            f"{path} has no numbers in {', '.join(missing)}. Expected the table that the training wrote: train again."
+        )
     return history

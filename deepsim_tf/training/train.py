@@ -21,16 +21,18 @@ def train_segmentation(recipe, folder, *, strategy=None, devices=None, max_skipp
     Args:
         recipe: a SegmentationRecipe.
         folder: the run folder; created, or the same recipe's. Several machines must share it; the chief alone writes.
-        strategy, devices: see `distribute.choose`. The batch of the recipe is divided among the devices, which changes no result.
-        max_skipped: how many steps of the run may be skipped because their loss is not finite; each is reported with its images.
+        strategy, devices: see `distribute.choose`. The batch of the recipe is divided among the devices, which changes
+            no result.
+        max_skipped: how many steps of the run may be skipped because their loss is not finite; each is reported with
+            its images.
         verbose: as in keras.Model.fit: 1 progress bars, 2 a line an epoch, 0 nothing.
 
     Returns:
         The trained model.
 
     Raises:
-        ValueError: a folder of another run, images or an extractor that do not fit, devices that cannot be had, or more than `max_skipped`
-            steps whose loss is not finite.
+        ValueError: a folder of another run, images or an extractor that do not fit, devices that cannot be had, or more
+            than `max_skipped` steps whose loss is not finite.
         ConnectionError: another worker has stopped.
     """
     strategy = _strategy(recipe, folder, strategy, devices)
@@ -39,7 +41,9 @@ def train_segmentation(recipe, folder, *, strategy=None, devices=None, max_skipp
         model = models.segmentation_model(train.shape, train.classes, **recipe.network)
         dice = keras.metrics.MeanMetricWrapper(models.segmentation_dice, name="dice")
         metrics = ["accuracy", dice]
-        model.compile(recipe.optimizer(), "sparse_categorical_crossentropy", metrics=metrics, accumulation=recipe.accumulation)
+        model.compile(
+            recipe.optimizer(), "sparse_categorical_crossentropy", metrics=metrics, accumulation=recipe.accumulation
+        )
     return _fit(model, recipe, folder, data.segmentation_dataset, train, val, strategy, max_skipped, verbose)
 
 
@@ -122,16 +126,25 @@ def _fit(model, recipe, folder, dataset, train, val, strategy, max_skipped, verb
     """`fit` with the run folder's callbacks, from the newest checkpoint on."""
     validation, validation_steps = dataset(val, recipe.batch_size, training=False), None
     if strategy.num_replicas_in_sync > 1:  # Keras cannot count slices, and would warn at their end
-        validation, validation_steps = distribute.share(strategy, validation.repeat(), recipe.batch_size), len(validation)
-    in_epoch = len(dataset(train, recipe.batch_size, training=True))  # this also refuses what cannot be trained, before there is a folder
+        validation, validation_steps = (
+            distribute.share(strategy, validation.repeat(), recipe.batch_size),
+            len(validation),
+        )
+    in_epoch = len(
+        dataset(train, recipe.batch_size, training=True)
+    )  # this also refuses what cannot be trained, before there is a folder
     steps_per_epoch = recipe.steps_per_epoch or in_epoch
     folder, chief, alone = pathlib.Path(folder), distribute.is_chief(strategy), distribute.workers(strategy) == 1
     plateau = keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.1, patience=recipe.patience)
     with contextlib.ExitStack() as stack:
         stack.enter_context(distribute.cluster_errors(strategy))
-        # To read the metrics and sums that a checkpoint holds, all workers add up theirs. So all write one, after every epoch, as
-        # clocks differ; but only the chief's is the run's, and the others' end with this block.
-        target = folder if chief else pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepsim-worker-")))
+        # To read the metrics and sums that a checkpoint holds, all workers add up theirs. So all write one, after every
+        # epoch, as clocks differ; but only the chief's is the run's, and the others' end with this block.
+        target = (
+            folder
+            if chief
+            else pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepsim-worker-")))
+        )
         when = {} if alone else {"every": -1, "inside": math.inf}
         run = RunFolder(target, plateau, accumulation=recipe.accumulation, source=folder, **when)
         (epoch, batch), finished = run.restore(model), (folder / "model.keras").exists()
@@ -140,10 +153,15 @@ def _fit(model, recipe, folder, dataset, train, val, strategy, max_skipped, verb
         if chief:
             open_run(folder, recipe)
         names = batch_names(dataset, train, recipe.batch_size, recipe.seed, in_epoch, steps_per_epoch)
-        nonfinite = NonFiniteSteps(run, names, limit=max_skipped, report=chief)  # before `run`: no checkpoint of a step that ends it
+        nonfinite = NonFiniteSteps(
+            run, names, limit=max_skipped, report=chief
+        )  # before `run`: no checkpoint of a step that ends it
         callbacks = [nonfinite, plateau, run, *([Events(folder)] if chief else [])]
         if (epoch or batch) and epoch < recipe.epochs and verbose and chief:
-            print(f"{folder}: continuing after epoch {epoch} of {recipe.epochs}" + (f" and batch {batch} of {steps_per_epoch}" if batch else ""))
+            print(
+                f"{folder}: continuing after epoch {epoch} of {recipe.epochs}"
+                + (f" and batch {batch} of {steps_per_epoch}" if batch else "")
+            )
         # The rest of a broken epoch first, and then, as `fit` knows only epochs of equal length, all others.
         for first, skipped in [(epoch, batch), (epoch + 1, 0)] if batch else [(epoch, 0)]:
             if first < recipe.epochs:

@@ -31,7 +31,11 @@ def test_an_affine_map_is_scipys(shape):
     # scipy reads output p at matrix @ p + offset; ours is about the centre c: offset = c + t - matrix @ c
     ndim, rng = len(shape), np.random.default_rng(1)
     image = rng.random(shape).astype("float32")
-    matrix, move, centre = np.eye(ndim) + 0.2 * rng.normal(size=(ndim, ndim)), rng.normal(size=ndim), (np.array(shape) - 1) / 2
+    matrix, move, centre = (
+        np.eye(ndim) + 0.2 * rng.normal(size=(ndim, ndim)),
+        rng.normal(size=ndim),
+        (np.array(shape) - 1) / 2,
+    )
     flow = affine_flow(matrix[None], move[None], shape)
     for interpolation, order, tolerance in (("linear", 1, 1e-4), ("nearest", 0, 0)):
         ours = warp(image[None, ..., None], flow, interpolation=interpolation)[0, ..., 0]
@@ -44,7 +48,9 @@ def test_rotations_cover_the_circle_and_a_quarter_turn_is_numpys():
     matrices = augment.sample(1000, 2, (1, 2))[0].numpy()
     angles = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
     assert angles.min() < -170 and angles.max() > 170 and abs(angles.mean()) < 15
-    np.testing.assert_allclose(matrices @ matrices.transpose(0, 2, 1), np.broadcast_to(np.eye(2), (1000, 2, 2)), atol=1e-5)
+    np.testing.assert_allclose(
+        matrices @ matrices.transpose(0, 2, 1), np.broadcast_to(np.eye(2), (1000, 2, 2)), atol=1e-5
+    )
     quarter = warp(batch((9, 9))["moving"], affine_flow([[[0.0, -1.0], [1.0, 0.0]]] * 2, [[0.0, 0.0]] * 2, (9, 9)))
     np.testing.assert_allclose(quarter, np.rot90(batch((9, 9))["moving"], k=-1, axes=(1, 2)), atol=1e-5)
 
@@ -68,7 +74,9 @@ class FixedAffine(RandomAffine):
         self.matrix, self.offset = matrix, offset
 
     def sample(self, count, ndim, seed):
-        return [tf.constant(np.tile(part, (1, *[1] * np.ndim(part))), tf.float32) for part in (self.matrix, self.offset)]  # batch of 1
+        return [
+            tf.constant(np.tile(part, (1, *[1] * np.ndim(part))), tf.float32) for part in (self.matrix, self.offset)
+        ]  # batch of 1
 
 
 @pytest.mark.parametrize(
@@ -80,17 +88,36 @@ class FixedAffine(RandomAffine):
         ((9, 8), [[1, 0], [0, -1]], [0, 0], (1, 3), (1, 4)),  # columns flipped, an even number of them
         ((10, 8), [[1, 0], [0, 1]], [0.2, -0.25], (5, 3), (3, 5)),  # t = (2, -2) voxels
         ((9, 9), [[0.5, 0], [0, 0.5]], [0, 0], (3, 5), (2, 6)),  # magnified twice: (-1, 1) becomes (-2, 2)
-        ((5, 7, 5), [[0, 0, -1], [0, 1, 0], [1, 0, 0]], [0, 0, 0], (1, 2, 4), (4, 2, 3)),  # (-1, -1, 2) becomes (2, -1, 1)
-        ((5, 7, 6), [[1, 0, 0], [0, -1, 0], [0, 0, 1]], [0.2, 0, 0], (2, 1, 5), (1, 5, 5)),  # columns flipped, t = (1, 0, 0)
+        (
+            (5, 7, 5),
+            [[0, 0, -1], [0, 1, 0], [1, 0, 0]],
+            [0, 0, 0],
+            (1, 2, 4),
+            (4, 2, 3),
+        ),  # (-1, -1, 2) becomes (2, -1, 1)
+        (
+            (5, 7, 6),
+            [[1, 0, 0], [0, -1, 0], [0, 0, 1]],
+            [0.2, 0, 0],
+            (2, 1, 5),
+            (1, 5, 5),
+        ),  # columns flipped, t = (1, 0, 0)
     ],
 )
 def test_a_marked_voxel_lands_where_the_map_says_in_images_and_labels(shape, matrix, offset, voxel, lands):
     marked = np.zeros((1, *shape, 1), "float32")
     marked[(0, *voxel)] = 1.0
     labels = (5 * marked[..., 0]).astype("int32")
-    out = FixedAffine(matrix, offset)({"moving": marked, "fixed": 2 * marked, "moving_labels": labels, "fixed_labels": labels + 1}, (1, 2))
+    out = FixedAffine(matrix, offset)(
+        {"moving": marked, "fixed": 2 * marked, "moving_labels": labels, "fixed_labels": labels + 1}, (1, 2)
+    )
     at = (0, *lands)
-    assert out["moving"][at][0] == 1 and out["fixed"][at][0] == 2 and out["moving_labels"][at] == 5 and out["fixed_labels"][at] == 6
+    assert (
+        out["moving"][at][0] == 1
+        and out["fixed"][at][0] == 2
+        and out["moving_labels"][at] == 5
+        and out["fixed_labels"][at] == 6
+    )
     if abs(np.linalg.det(matrix)) == 1:  # no other voxel has it
         assert np.sum(out["moving"]) == 1 and np.sum(out["moving_labels"] == 5) == 1
 
@@ -159,7 +186,9 @@ def test_dtypes_and_static_shapes_are_kept():
     assert [(v.dtype, v.shape) for v in out.values()] == [(v.dtype, v.shape) for v in data.values()]
 
 
-@pytest.mark.parametrize(("name", "value"), [("rotation", -1), ("scale", (1.2, 0.8)), ("scale", 1.1), ("shear", "a"), ("translation", 2)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("rotation", -1), ("scale", (1.2, 0.8)), ("scale", 1.1), ("shear", "a"), ("translation", 2)]
+)
 def test_an_argument_outside_its_range_is_named(name, value):
     with pytest.raises(ValueError, match=f"{name} must be .* Received: {name}="):
         RandomAffine(**{name: value})

@@ -13,7 +13,10 @@ from deepsim_tf.training import runs
 
 @pytest.fixture
 def refused(capsys):
-    """`refused(*arguments)`: run the command, which must end with exit code 2 and one line on stderr; returns the line."""
+    """`refused(*arguments)`.
+
+    Run the command, which must end with exit code 2 and one line on stderr; returns the line.
+    """
 
     def run(*arguments):
         capsys.readouterr()
@@ -37,7 +40,9 @@ def u373(tmp_path):
         (root / f"{sequence}_ST" / "SEG").mkdir(parents=True)
         for frame in range(3):
             Image.fromarray(image).save(root / sequence / f"t{frame:03d}.tif", compression="tiff_lzw")
-            Image.fromarray(mask).save(root / f"{sequence}_ST" / "SEG" / f"man_seg{frame:03d}.tif", compression="tiff_lzw")
+            Image.fromarray(mask).save(
+                root / f"{sequence}_ST" / "SEG" / f"man_seg{frame:03d}.tif", compression="tiff_lzw"
+            )
     return root
 
 
@@ -89,11 +94,23 @@ def test_a_damaged_dataset_is_one_line_that_names_the_file(refused, u373, tmp_pa
         ("train-segmentation --dataset phc-u373 --data /no/folder", "/no/folder is not PhC-C2DH-U373"),
         ("train-segmentation --dataset oasis", "Unknown dataset 'oasis'. Available: phc-u373,"),
         ("train-segmentation --dataset synthetic-cells --preset paper", "Unknown preset 'paper'. Available: cpu."),
-        ("train-segmentation --dataset synthetic-cells --backbone vgg", "Unknown backbone 'vgg'. Available: voxelmorph, paper."),
-        ("train-segmentation --dataset synthetic-cells --epochs many", "Invalid value for '--epochs': 'many' is not a valid integer"),
+        (
+            "train-segmentation --dataset synthetic-cells --backbone vgg",
+            "Unknown backbone 'vgg'. Available: voxelmorph, paper.",
+        ),
+        (
+            "train-segmentation --dataset synthetic-cells --epochs many",
+            "Invalid value for '--epochs': 'many' is not a valid integer",
+        ),
         ("train-segmentation --dataset synthetic-cells --epochs 0", "epochs must be at least 1. Received: epochs=0."),
-        ("train-segmentation --dataset synthetic-cells --batch-size 1000", "batch_size=1000 is more than the 4 items of an epoch"),
-        ("train-registration --dataset synthetic-cells --loss ssim", "Unknown loss 'ssim'. Available: mse, ncc, ncc-sup, nmi, mind,"),
+        (
+            "train-segmentation --dataset synthetic-cells --batch-size 1000",
+            "batch_size=1000 is more than the 4 items of an epoch",
+        ),
+        (
+            "train-registration --dataset synthetic-cells --loss ssim",
+            "Unknown loss 'ssim'. Available: mse, ncc, ncc-sup, nmi, mind,",
+        ),
         ("train-registration --dataset synthetic-cells --loss deepsim", "loss 'deepsim' needs an extractor"),
         ("train-registration --dataset synthetic-cells --loss deepsim --extractor /no/run", "No extractor at /no/run."),
         ("train-registration --dataset synthetic-cells", "Missing option '--loss'"),
@@ -101,7 +118,10 @@ def test_a_damaged_dataset_is_one_line_that_names_the_file(refused, u373, tmp_pa
         ("train-segmentation --dataset synthetic-cells --epocs 3", "No such option '--epocs'."),
         ("train", "No such command 'train'"),
         ("evaluate", "Missing argument 'RUN...'"),
-        ("evaluate /no/run", "/no/run is not a run folder: it has no config.json. Expected the folder that a training wrote."),
+        (
+            "evaluate /no/run",
+            "/no/run is not a run folder: it has no config.json. Expected the folder that a training wrote.",
+        ),
     ],
 )
 def test_wrong_arguments_are_one_line(refused, monkeypatch, tmp_path, arguments, words):
@@ -145,7 +165,10 @@ def test_an_extractor_of_other_images_is_refused_before_there_is_a_folder(refuse
     make().save(tmp_path / "extractor.keras")
     command = "train-registration --dataset synthetic-cells --loss deepsim --extractor".split()
     line = refused(*command, tmp_path / "extractor.keras", "--out", tmp_path / "run")
-    assert f"The extractor {tmp_path / 'extractor.keras'} {message} Expected 2-D images of 1 channel, as synthetic-cells has." in line
+    assert (
+        f"The extractor {tmp_path / 'extractor.keras'} {message} Expected 2-D images of 1 channel, as synthetic-cells"
+        " has." in line
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -157,7 +180,9 @@ def three_channels():
 
 def test_evaluate_names_what_is_wrong_with_a_run(refused, tmp_path):
     segmentation = runs.open_run(tmp_path / "segmentation", recipes.segmentation("synthetic-cells", "cpu"))
-    assert "segmentation is a segmentation run. Expected a run of train-registration." in refused("evaluate", segmentation)
+    assert "segmentation is a segmentation run. Expected a run of train-registration." in refused(
+        "evaluate", segmentation
+    )
 
     started = runs.open_run(tmp_path / "started", recipes.registration("synthetic-cells", "cpu", "mse"))
     assert "started holds no model.keras: its training has not ended." in refused("evaluate", started)
@@ -181,7 +206,10 @@ def test_runs_of_two_datasets_are_not_compared(refused, tmp_path):
         folders.append(runs.open_run(tmp_path / dataset, recipes.registration(dataset, "cpu", "mse")))
         (folders[-1] / "model.keras").write_bytes(b"")
     line = refused("evaluate", *folders, "--out", tmp_path / "out")
-    assert "Runs of one dataset can be compared. Received: synthetic-cells (None), and synthetic-platelet (None) in" in line
+    assert (
+        "Runs of one dataset can be compared. Received: synthetic-cells (None), and synthetic-platelet (None) in"
+        in line
+    )
 
 
 def test_python_and_the_command_refuse_in_the_same_words(refused, tmp_path, monkeypatch):

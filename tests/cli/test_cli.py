@@ -29,7 +29,10 @@ def trained(tmp_path_factory):
         for presets in (recipes.SEGMENTATION, recipes.REGISTRATION):
             patch.setitem(presets, (dataset, "cpu"), PRESET)
         assert main(f"train-segmentation --dataset {dataset} --out {out}/segmentation --verbose 0".split()) == 0
-        options = f"--loss deepsim --extractor {out}/segmentation --weight 0.5 --seed 3 --epochs 3 --out {out}/deepsim --verbose 0"
+        options = (
+            f"--loss deepsim --extractor {out}/segmentation --weight 0.5 --seed 3 --epochs 3 --out {out}/deepsim"
+            " --verbose 0"
+        )
         assert main(["train-registration", "--dataset", dataset, *options.split()]) == 0
         yield out
 
@@ -76,7 +79,9 @@ def test_evaluate_measures_the_network_alone_and_refined(trained):
     assert summary["method"].tolist() == ["identity", "DeepSim", "DeepSim, refined"]
     for method, steps in (("DeepSim", 0), ("DeepSim, refined", 3)):
         expected = ds.evaluate(trained / "deepsim", images("val"), refine=steps, verbose=0)
-        np.testing.assert_allclose(pairs[pairs["method"] == method]["sd_log_jacobian"], expected["sd_log_jacobian"], rtol=1e-4)
+        np.testing.assert_allclose(
+            pairs[pairs["method"] == method]["sd_log_jacobian"], expected["sd_log_jacobian"], rtol=1e-4
+        )
     assert pairs.groupby("method")["sd_log_jacobian"].mean().nunique() == 3  # the refined flows are others
     assert not (trained / "deepsim" / "pairs.csv").exists()
 
@@ -138,10 +143,14 @@ def test_a_full_disk_is_one_line(monkeypatch, capsys):
 
 
 def test_the_process_ends_with_code_2_and_one_line_without_traceback(fresh_python):
-    code = "import sys; sys.argv = ['deepsim', 'evaluate', '/no/run']; from deepsim_tf.cli import main; sys.exit(main())"
+    code = (
+        "import sys; sys.argv = ['deepsim', 'evaluate', '/no/run']; from deepsim_tf.cli import main; sys.exit(main())"
+    )
     process = fresh_python(code)
     assert process.returncode == 2
     assert process.stdout == ""
     lines = [line for line in process.stderr.splitlines() if line.startswith("deepsim: ")]
-    assert lines == ["deepsim: /no/run is not a run folder: it has no config.json. Expected the folder that a training wrote."]
+    assert lines == [
+        "deepsim: /no/run is not a run folder: it has no config.json. Expected the folder that a training wrote."
+    ]
     assert "Traceback" not in process.stderr

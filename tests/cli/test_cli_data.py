@@ -12,7 +12,9 @@ from deepsim_tf.data.freesurfer import subject as freesurfer_subject
 from deepsim_tf.data.sets import download
 
 TALAIRACH = "MNI Transform File\nLinear_Transform =\n1 0 0 2\n0 1 0 -3\n0 0 1 4;\n"
-AFFINE = np.array([[-4, 0, 0, 78], [0, 0, 4, -125], [0, -4, 0, 95], [0, 0, 0, 1.0]])  # voxels of 4 mm over the common space
+AFFINE = np.array(
+    [[-4, 0, 0, 78], [0, 0, 4, -125], [0, -4, 0, 95], [0, 0, 0, 1.0]]
+)  # voxels of 4 mm over the common space
 IDS = np.zeros((40, 48, 56), np.int32)
 IDS[10:30, 12:30, 10:30], IDS[15:20, 20:25, 30:40] = 2, 17
 
@@ -52,12 +54,18 @@ def test_prepared_subjects_are_a_brain_dataset_and_the_bad_one_is_named(subjects
     ("arguments", "words"),
     [
         ("prepare brain-mri /no/folder out", "No FreeSurfer subject in /no/folder."),
-        ("prepare brain-mri /no/folder out --fractions a,b", "fractions must be three numbers, as in 0.6,0.2,0.2. Received: fractions=a,b."),
+        (
+            "prepare brain-mri /no/folder out --fractions a,b",
+            "fractions must be three numbers, as in 0.6,0.2,0.2. Received: fractions=a,b.",
+        ),
         ("prepare brain-mri", "Missing argument 'SUBJECTS_DIR'"),
         ("prepare lungs", "No such command 'lungs'"),
         ("download oasis out", "Unknown dataset 'oasis'. Available: phc-u373."),
         ("check oasis out", "Unknown dataset 'oasis'. Available: phc-u373,"),
-        ("check hippocampus out --slices", "dataset 'hippocampus' has no option 'slices'. It belongs to dataset 'csv'."),
+        (
+            "check hippocampus out --slices",
+            "dataset 'hippocampus' has no option 'slices'. It belongs to dataset 'csv'.",
+        ),
         ("check csv out.csv --shape a", "shape must be numbers of voxels, as in 128,128. Received: shape=a."),
     ],
 )
@@ -74,5 +82,9 @@ def test_without_a_network_a_download_says_so_in_one_line(tmp_path, capsys, monk
     monkeypatch.setitem(download.SOURCES, "phc-u373", nowhere)
     assert main(["download", "phc-u373", str(tmp_path), "--verbose", "0"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("deepsim: Could not download http://127.0.0.1:9/") and "By hand: fetch" in error and len(error.splitlines()) == 1
+    assert (
+        error.startswith("deepsim: Could not download http://127.0.0.1:9/")
+        and "By hand: fetch" in error
+        and len(error.splitlines()) == 1
+    )
     assert list(tmp_path.iterdir()) == []

@@ -101,9 +101,13 @@ def test_a_damaged_entry_is_made_again(tmp_path, seed):
     entry, rng = cache.entries[0], np.random.default_rng(seed)
     content = entry.read_bytes()
     position = rng.integers(len(content), size=60)
-    damaged = [content[:p] for p in position] + [content[:p] + bytes([content[p] ^ (1 << p % 8)]) + content[p + 1 :] for p in position]
+    damaged = [content[:p] for p in position] + [
+        content[:p] + bytes([content[p] ^ (1 << p % 8)]) + content[p + 1 :] for p in position
+    ]
     directory = content.index(b"PK\x01\x02")  # zip's list of names has no checksum
-    damaged += [content[:p] + bytes([content[p] ^ 1]) + content[p + 1 :] for p in range(directory + seed, len(content), 4)]
+    damaged += [
+        content[:p] + bytes([content[p] ^ 1]) + content[p + 1 :] for p in range(directory + seed, len(content), 4)
+    ]
     for bytes_ in (b"", b"no archive", *damaged):
         entry.write_bytes(bytes_)
         found = cache.cache.fetch("s1/a", [cache.source], lambda: (image, labels))
@@ -176,9 +180,17 @@ def test_a_dataset_is_the_same_from_the_folder(table):
 
 def test_every_way_of_reading_has_its_own_entry(table):
     cache = str(table.parent / "cache")
-    variants = [{}, {"intensity": "none"}, {"label_map": {1: 1, 2: 1}}, {"shape": (4, 4, 4), "fit": "pad"}, {"shape": (4, 4, 4), "fit": "resample"}]
+    variants = [
+        {},
+        {"intensity": "none"},
+        {"label_map": {1: 1, 2: 1}},
+        {"shape": (4, 4, 4), "fit": "pad"},
+        {"shape": (4, 4, 4), "fit": "resample"},
+    ]
     for variant in variants * 2:
-        for found, expected in zip(from_csv(table, cache=cache, **variant)[0], from_csv(table, cache=None, **variant)[0]):
+        for found, expected in zip(
+            from_csv(table, cache=cache, **variant)[0], from_csv(table, cache=None, **variant)[0]
+        ):
             np.testing.assert_array_equal(found, expected)
     assert entries(table) == len(variants)
 
@@ -208,11 +220,21 @@ def test_a_bad_file_leaves_no_entry(table):
 
 @pytest.mark.parametrize(("memory", "cache"), [(2 * 8 * 42, "memory"), (2 * 8 * 42 - 1, None)])
 def test_auto_keeps_in_memory_what_fits(monkeypatch, memory, cache):
-    monkeypatch.setattr(deepsim_tf.data.image_set, "MEMORY", memory)  # bytes; two images of 42 voxels in float32 and int32
+    monkeypatch.setattr(
+        deepsim_tf.data.image_set, "MEMORY", memory
+    )  # bytes; two images of 42 voxels in float32 and int32
     images = ImageSet(
-        lambda i: (np.ones((6, 7, 1), np.float32), None), "ab", name="toy", split="train", classes=None, shape=(6, 7), spacing=(1, 1),
-        intensity="none", pairs=[], cache="auto",
-    )  # fmt: skip
+        lambda i: (np.ones((6, 7, 1), np.float32), None),
+        "ab",
+        name="toy",
+        split="train",
+        classes=None,
+        shape=(6, 7),
+        spacing=(1, 1),
+        intensity="none",
+        pairs=[],
+        cache="auto",
+    )
     assert images.cache == cache and images.cached == (cache == "memory")
 
 

@@ -9,9 +9,14 @@ from deepsim_tf.data import ImageSet
 
 def image_set(images, labels=None, **changes):
     settings = {
-        "name": "toy", "split": "train", "classes": 3, "shape": images[0].shape[:-1], "spacing": (0.5, 2.0),
-        "intensity": "none", "pairs": [(0, 1)],
-    } | changes  # fmt: skip
+        "name": "toy",
+        "split": "train",
+        "classes": 3,
+        "shape": images[0].shape[:-1],
+        "spacing": (0.5, 2.0),
+        "intensity": "none",
+        "pairs": [(0, 1)],
+    } | changes
     return ImageSet(lambda i: (images[i], None if labels is None else labels[i]), ["a", "b"], **settings)
 
 
@@ -114,10 +119,15 @@ def test_check_collects_all_problems_or_raises_the_first():
     images = np.stack([np.full((7, 9, 1), np.nan)] * 2)
     problems = ["something known"]
     image_set(images).check(problems=problems)
-    assert problems[0] == "something known" and [problem[:12] for problem in problems[1:]] == ["toy, image a", "toy, image b"]
+    assert problems[0] == "something known" and [problem[:12] for problem in problems[1:]] == [
+        "toy, image a",
+        "toy, image b",
+    ]
     image_set(images).check(problems=problems)  # nothing twice
     assert len(problems) == 3
-    with pytest.raises(ValueError, match=r"toy, image a: expected finite .* \(1 more problems in toy: `deepsim check` lists them.\)"):
+    with pytest.raises(
+        ValueError, match=r"toy, image a: expected finite .* \(1 more problems in toy: `deepsim check` lists them.\)"
+    ):
         image_set(images, cache=None).check()
 
 
@@ -166,9 +176,16 @@ def test_files_are_those_that_are_read():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"spacing": (1, 1, 1)}, r"toy: expected one spacing per axis of shape \(7, 9\). Received: spacing=\(1.0, 1.0, 1.0\)"),
+        (
+            {"spacing": (1, 1, 1)},
+            r"toy: expected one spacing per axis of shape \(7, 9\). Received: spacing=\(1.0, 1.0, 1.0\)",
+        ),
         ({"pairs": [(0, 2)]}, r"toy: pair \(0, 2\) is outside the 2 images"),
-        ({"cache": "a folder"}, 'toy: cache must be "memory", "auto", None, or a folder .for images from files.. Received: cache=.a folder.'),
+        (
+            {"cache": "a folder"},
+            'toy: cache must be "memory", "auto", None, or a folder .for images from files.. Received: cache=.a'
+            " folder.",
+        ),
         ({"cache": 3, "files": lambda i: []}, "Received: cache=3"),
     ],
 )
@@ -178,7 +195,8 @@ def test_arguments_that_do_not_fit_are_refused(changes, message):
 
 
 @pytest.mark.parametrize(
-    ("fit", "factor", "expected"), [(None, 2, None), ("pad", 2, "pad:2"), ("pad:2", 2, "pad:4"), ("resample", 2, "resample"), ("pad", 1, "pad:1")]
+    ("fit", "factor", "expected"),
+    [(None, 2, None), ("pad", 2, "pad:2"), ("pad:2", 2, "pad:4"), ("resample", 2, "resample"), ("pad", 1, "pad:1")],
 )
 def test_a_coarser_set_says_how_files_come_to_its_grid(fit, factor, expected):
     assert image_set(random_images()[0], fit=fit).downsampled(factor).fit == expected

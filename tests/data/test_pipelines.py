@@ -17,8 +17,18 @@ def numbered(count=7, pairs=None, labels=True, cache="memory", atlas=None, bad=N
         pairs = [(i, j) for i in range(count) for j in (i - 2, i - 1, i + 1, i + 2) if 0 <= j < count]
     names = [f"image {i}" for i in range(count)]
     return ImageSet(
-        load, names, name="toy", split="train", classes=3, shape=(4, 6), spacing=(1, 1), intensity="none", pairs=pairs, atlas=atlas, cache=cache
-    )  # fmt: skip
+        load,
+        names,
+        name="toy",
+        split="train",
+        classes=3,
+        shape=(4, 6),
+        spacing=(1, 1),
+        intensity="none",
+        pairs=pairs,
+        atlas=atlas,
+        cache=cache,
+    )
 
 
 def order(dataset):
@@ -50,9 +60,11 @@ def test_labels_come_with_their_images():
 def test_shapes_and_types_are_static():
     spec = registration_dataset(numbered(), 3, training=True).element_spec
     assert {key: (part.shape, part.dtype) for part in spec for key, part in part.items()} == {
-        "moving": ((3, 4, 6, 1), tf.float32), "fixed": ((3, 4, 6, 1), tf.float32),
-        "moving_labels": ((3, 4, 6), tf.int32), "fixed_labels": ((3, 4, 6), tf.int32),
-    }  # fmt: skip
+        "moving": ((3, 4, 6, 1), tf.float32),
+        "fixed": ((3, 4, 6, 1), tf.float32),
+        "moving_labels": ((3, 4, 6), tf.int32),
+        "fixed_labels": ((3, 4, 6), tf.int32),
+    }
     image, labels = segmentation_dataset(numbered(), 3, training=False).element_spec
     assert image.shape.as_list() == [None, 4, 6, 1] and labels.shape.as_list() == [None, 4, 6]
 
@@ -61,7 +73,9 @@ def test_an_epoch_draws_one_allowed_partner_for_each_moving_image():
     data = numbered()
     for epoch in range(3):
         pairs = [pair for [pair] in order(registration_dataset(data, 1, training=True, first_epoch=epoch).take(7))]
-        assert sorted(moving for moving, _ in pairs) == list(range(7)) and all(tuple(pair) in data.pairs() for pair in pairs)
+        assert sorted(moving for moving, _ in pairs) == list(range(7)) and all(
+            tuple(pair) in data.pairs() for pair in pairs
+        )
 
 
 @pytest.mark.parametrize("make", [segmentation_dataset, registration_dataset])
@@ -77,12 +91,18 @@ def test_order_is_a_function_of_seed_and_epoch(make):
 
 def test_augmentation_is_a_function_of_seed_epoch_and_batch():
     def augment(tensors, seed):
-        return {key: part + tf.cast(1000 * tf.random.stateless_uniform([], seed), part.dtype) for key, part in tensors.items()}
+        return {
+            key: part + tf.cast(1000 * tf.random.stateless_uniform([], seed), part.dtype)
+            for key, part in tensors.items()
+        }
 
     data = numbered()
     finite = segmentation_dataset(data, 2, training=True, augment=augment)
     first, second = ([image.numpy() for image, _ in finite] for _ in range(2))
-    resumed = [image.numpy() for image, _ in segmentation_dataset(data, 2, training=True, augment=augment, first_epoch=1).take(3)]
+    resumed = [
+        image.numpy()
+        for image, _ in segmentation_dataset(data, 2, training=True, augment=augment, first_epoch=1).take(3)
+    ]
     np.testing.assert_array_equal(second, resumed)
     fractions = np.concatenate([first, second])[:, 0, 0, 0, 0] % 1
     assert len(np.unique(fractions.round(3))) == 6  # another seed for each batch

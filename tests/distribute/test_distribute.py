@@ -18,7 +18,10 @@ RECIPE = """
 from deepsim_tf import recipes, training
 import sys
 COUNT = {"train": 12, "val": 5, "test": 2}
-recipes.DATASETS["synthetic-platelet"] = lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split])
+def small(root, split, **_):
+    return ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split])
+
+recipes.DATASETS["synthetic-platelet"] = small
 SIZE = {"downsample": 2, "backbone": "paper", "features": (2, 4), "dropout": False, "batch_size": 4}
 SIZE |= {"epochs": 2, "steps_per_epoch": 10, "extractor": sys.argv[1] + "/extractor.keras"}
 recipe = recipes.registration("synthetic-platelet", "cpu", "deepsim", **SIZE)
@@ -41,7 +44,7 @@ from deepsim_tf.training.callbacks import RunFolder
 class Killed(RunFolder):
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)
-        if self.epoch == 1 and batch == 4 and self.folder != self.source:  # in epoch 2, on the worker that does not write
+        if self.epoch == 1 and batch == 4 and self.folder != self.source:  # on the worker that does not write
             os.kill(os.getpid(), signal.SIGKILL)
 
 if sys.argv[2] == "killed":
@@ -121,7 +124,9 @@ def test_what_cannot_be_had_is_refused(monkeypatch, arguments, message):
 @pytest.mark.parametrize("text", ["{", '{"cluster": 3}', '["localhost:1"]'])
 def test_a_broken_tf_config_is_shown_beside_what_is_expected(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(ValueError, match="TF_CONFIG is not what TensorFlow reads. Expected, on the first of two machines: "):
+    with pytest.raises(
+        ValueError, match="TF_CONFIG is not what TensorFlow reads. Expected, on the first of two machines: "
+    ):
         distribute.choose()
 
 
@@ -135,7 +140,13 @@ def test_a_cluster_that_comes_too_late_is_refused(monkeypatch):
 
 def test_slurm_names_the_cluster(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    step = {"PROCID": "1", "STEP_NUM_TASKS": "3", "STEP_NODELIST": "node[1-2]", "STEP_TASKS_PER_NODE": "2,1", "JOB_ID": "20007"}
+    step = {
+        "PROCID": "1",
+        "STEP_NUM_TASKS": "3",
+        "STEP_NODELIST": "node[1-2]",
+        "STEP_TASKS_PER_NODE": "2,1",
+        "JOB_ID": "20007",
+    }
     for name, value in step.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     resolver = distribute._resolver()

@@ -35,7 +35,9 @@ def folder(tmp_path, monkeypatch):
         for name, image in zip(("after", "before"), cells.pair(k)):
             Image.fromarray(np.clip(image[..., 0] * 255, 0, 255).astype(np.uint8)).save(f"cells/{name}_{k + 1}.tif")
 
-    (tmp_path / "cells" / "before_3_points.csv").write_text("row,column\n20.5,15\n33,34.25\n")  # 3 and 4 columns from the page's points
+    (tmp_path / "cells" / "before_3_points.csv").write_text(
+        "row,column\n20.5,15\n33,34.25\n"
+    )  # 3 and 4 columns from the page's points
 
     sections = ds.data.synthetic("platelet", "train", size=(48, 48), count=2)
     for name, items in (("a", list(sections)), ("b", list(sections)[::-1])):
@@ -72,10 +74,16 @@ def test_the_page_on_own_data_runs(folder, capsys):
     assert "(64, 48, 1) (64, 48, 2)" in printed[1]
     assert "no labels, landmarks" in printed[2]
     assert names["images"].pairs() == [(0, None)] and "tre" in printed[3]
-    before = pandas.read_csv(folder / "runs" / "cells" / "landmarks" / "summary.csv").set_index("method").loc["identity", "tre"]
+    before = (
+        pandas.read_csv(folder / "runs" / "cells" / "landmarks" / "summary.csv")
+        .set_index("method")
+        .loc["identity", "tre"]
+    )
     assert before == 3.5
     assert "TRE (mm)" in (folder / "runs" / "cells" / "landmarks" / "report.html").read_text(encoding="utf-8")
     assert "3 classes" in printed[4]  # background, 1, and 2 with 3; 4 was dropped
-    assert "ImageSet('subjects', 'train': 2 images (24, 24, 20), 2 pairs)" in printed[5] and printed[5].rstrip().endswith("(24, 20, 20, 1)")
+    assert "ImageSet('subjects', 'train': 2 images (24, 24, 20), 2 pairs)" in printed[5] and printed[
+        5
+    ].rstrip().endswith("(24, 20, 20, 1)")
     for run in ("cells", "stack/deepsim"):
         assert (folder / "runs" / run / "report.html").is_file()

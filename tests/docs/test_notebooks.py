@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom in their reduced form, without a warning and with pictures, and are kept without outputs."""
+"""The notebooks run in their reduced form, without a warning and with pictures, and are kept without outputs."""
 
 import re
 
@@ -8,7 +8,13 @@ from nbmake.nb_run import NotebookRun
 from places import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PICTURES = {"01_quick_start": 4, "02_what_the_features_see": 5, "03_your_own_data": 2, "04_compare_the_losses": 3, "05_brains_in_3d": 5}
+PICTURES = {
+    "01_quick_start": 4,
+    "02_what_the_features_see": 5,
+    "03_your_own_data": 2,
+    "04_compare_the_losses": 3,
+    "05_brains_in_3d": 5,
+}
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -53,7 +59,12 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     copy.write_bytes(path.read_bytes())
     monkeypatch.setenv("DEEPSIM_REDUCED", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for name in ("JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR"):  # no kernel, history or cache of the user's
+    for name in (
+        "JUPYTER_DATA_DIR",
+        "JUPYTER_RUNTIME_DIR",
+        "IPYTHONDIR",
+        "MPLCONFIGDIR",
+    ):  # no kernel, history or cache of the user's
         monkeypatch.setenv(name, str(tmp_path / name))
     result = NotebookRun(copy, default_timeout=300).execute()
     assert result.error is None, result.error and result.error.trace

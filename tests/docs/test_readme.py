@@ -29,10 +29,14 @@ def test_the_python_examples_run_in_order(tmp_path, monkeypatch):
     assert table["dice"].mean() > identity["dice"].mean() + 0.01
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
 def test_the_commands_parse(page):
     text = "\n".join(re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.S)).replace("\\\n", " ")
-    lines = [line.split("#")[0].removeprefix("srun ") for line in text.splitlines() if re.match("(srun )?deepsim ", line)]
+    lines = [
+        line.split("#")[0].removeprefix("srun ") for line in text.splitlines() if re.match("(srun )?deepsim ", line)
+    ]
     assert len(lines) >= (10 if page.name == "README.md" else 0)
     for line in lines:
         _, name, *arguments = shlex.split(line)

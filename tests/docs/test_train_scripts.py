@@ -19,7 +19,11 @@ TINY = {"features": (2, 4), "epochs": 1, "steps_per_epoch": 2, "batch_size": 2}
 def tiny():
     """The synthetic dataset with few small pairs, and presets of two steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(recipes.DATASETS, DATASET, lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]))
+        patch.setitem(
+            recipes.DATASETS,
+            DATASET,
+            lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]),
+        )
         for presets in (recipes.SEGMENTATION, recipes.REGISTRATION):
             patch.setitem(presets, (DATASET, "cpu"), TINY)
         yield
@@ -30,7 +34,9 @@ def runs(tmp_path_factory):
     """A folder with the runs of segment.py and register.py."""
     folder = tmp_path_factory.mktemp("runs")
     run("segment.py", DATASET, "--out", folder / "segmentation")
-    run("register.py", DATASET, "--loss", "deepsim", "--extractor", folder / "segmentation", "--out", folder / "deepsim")
+    run(
+        "register.py", DATASET, "--loss", "deepsim", "--extractor", folder / "segmentation", "--out", folder / "deepsim"
+    )
     return folder
 
 
@@ -46,7 +52,15 @@ def test_segment_writes_a_run_folder(runs):
 
 def test_register_writes_a_run_folder_and_its_evaluation(runs):
     written = {path.name for path in (runs / "deepsim").iterdir()}
-    assert {"config.json", "model.keras", "history.csv", "pairs.csv", "summary.csv", "figures", "report.html"} <= written
+    assert {
+        "config.json",
+        "model.keras",
+        "history.csv",
+        "pairs.csv",
+        "summary.csv",
+        "figures",
+        "report.html",
+    } <= written
 
 
 def test_evaluate_writes_a_comparison(runs):
@@ -59,14 +73,30 @@ def test_reproduce_and_results_write_their_tables_and_figures(tmp_path):
     out = tmp_path / "reproduction"
     run("reproduce.py", DATASET, "--losses", "mse,deepsim", "--factors", "1", "--epochs", "1", "--out", out)
     written = {path.name for path in out.iterdir()}
-    assert {"segmentation", "mse", "deepsim", "sweep.csv", "summary.csv", "noise.csv", "extractors.csv", "report.html"} <= written
+    assert {
+        "segmentation",
+        "mse",
+        "deepsim",
+        "sweep.csv",
+        "summary.csv",
+        "noise.csv",
+        "extractors.csv",
+        "report.html",
+    } <= written
     run("results.py", out, out, "--names", "one,two", "--out", tmp_path / "results")
     written = {path.name for path in (tmp_path / "results").iterdir()}
     assert {"tables.md", "figure3.png", "one_convergence.png", "two_smoothness.png", "two_noise.png"} <= written
     text = (tmp_path / "results" / "tables.md").read_text()
     summary = pandas.read_csv(out / "summary.csv").set_index("method")
     for method in ("identity", "MSE", "DeepSim"):
-        assert sum(f"{summary.loc[method, 'dice']:.4f}" in line for line in text.splitlines() if line.startswith(f"| {method} |")) == 2
+        assert (
+            sum(
+                f"{summary.loc[method, 'dice']:.4f}" in line
+                for line in text.splitlines()
+                if line.startswith(f"| {method} |")
+            )
+            == 2
+        )
 
 
 def test_demo_trains_all_losses_and_compares_them(tmp_path):

@@ -35,7 +35,10 @@ def test_a_model_of_zero_flow_scores_as_identity_in_a_row_a_pair(images, constan
     columns = ["moving", "fixed", "dice", "dice_0", "dice_1", "dice_2", "accuracy", "hd95", "assd"]
     columns += ["folds", "sd_log_jacobian", "ndv", "seconds"]
     assert list(table.columns) == columns
-    assert table[["moving", "fixed"]].to_numpy().tolist() == [["0000/moving", "0000/fixed"], ["0001/moving", "0001/fixed"]]
+    assert table[["moving", "fixed"]].to_numpy().tolist() == [
+        ["0000/moving", "0000/fixed"],
+        ["0001/moving", "0001/fixed"],
+    ]
     assert (table["seconds"] > 0).all()
     measured = columns[2:-1]
     pandas.testing.assert_frame_equal(table[measured], ds.evaluate(None, images, verbose=0)[measured])
@@ -68,9 +71,19 @@ def test_images_without_labels_have_no_dice():
 def test_an_image_set_without_pairs_is_refused():
     image = np.zeros((32, 32, 1), "float32")
     images = ds.data.ImageSet(
-        lambda i: (image, None), ["a"], name="one", split="test", classes=None, shape=(32, 32), spacing=(1, 1), intensity="none", pairs=[]
-    )  # fmt: skip
-    with pytest.raises(ValueError, match=r"ImageSet\('one', 'test': 1 images \(32, 32\), 0 pairs\) has no pairs to evaluate"):
+        lambda i: (image, None),
+        ["a"],
+        name="one",
+        split="test",
+        classes=None,
+        shape=(32, 32),
+        spacing=(1, 1),
+        intensity="none",
+        pairs=[],
+    )
+    with pytest.raises(
+        ValueError, match=r"ImageSet\('one', 'test': 1 images \(32, 32\), 0 pairs\) has no pairs to evaluate"
+    ):
         ds.evaluate(None, images)
 
 

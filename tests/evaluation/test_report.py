@@ -77,15 +77,28 @@ def test_many_classes_go_into_a_collapsed_table_with_a_row_a_class(tmp_path, inp
     assert "Dice 1" not in main and "0.965" in main
     assert re.findall(r"<button[^>]*>([^<]*)<", folded) == ["Class", "identity", "MSE", "DeepSim"]
     assert cells(folded)[1:3] == [["0", "0.500", "0.600", "0.700"], ["1", "0.500", "0.600", "0.600"]]  # after "cell"
-    assert re.findall(r'"best">([^<]*)<', folded)[1:5] == ["0.700", "0.600", "0.600", "0.600"]  # of the row; classes 1 ties
+    assert re.findall(r'"best">([^<]*)<', folded)[1:5] == [
+        "0.700",
+        "0.600",
+        "0.600",
+        "0.600",
+    ]  # of the row; classes 1 ties
     assert re.search(r"<details>\s*<summary>Summary: Dice of each class</summary>", page)
 
 
 def test_further_tables_follow_under_their_captions(tmp_path, inputs):
-    numbers = {"mean_difference": [0.0123, -0.0123], "cohens_d": [0.5, NAN], "p": [1e-5, 0.98765], "p_holm": [2e-5, NAN], "note": ["", "few"]}
+    numbers = {
+        "mean_difference": [0.0123, -0.0123],
+        "cohens_d": [0.5, NAN],
+        "p": [1e-5, 0.98765],
+        "p_holm": [2e-5, NAN],
+        "note": ["", "few"],
+    }
     wilcoxon = pd.DataFrame({"method": ["MSE", "NCC"], "other": ["NCC", "MSE"], "pairs": [54, 4], **numbers})
     sweep = pd.DataFrame({"method": ["MSE"], "weight": [0.005], "chosen": [True], "ndv": [0.25], "assd": [0.71]})
-    page = report.write_report(tmp_path / "report.html", **inputs, tables={"Wilcoxon": wilcoxon, "Sweep": sweep}).read_text("utf-8")
+    page = report.write_report(
+        tmp_path / "report.html", **inputs, tables={"Wilcoxon": wilcoxon, "Sweep": sweep}
+    ).read_text("utf-8")
     assert re.findall(r"<h2[^>]*>([^<]*)<", page) == ["Summary", "Wilcoxon", "Sweep", "Figures"]
     assert cells(page)[3:] == [
         ["MSE", "NCC", "54", "+0.0123", "0.500", "&lt; 0.001", "&lt; 0.001", ""],
@@ -102,7 +115,9 @@ def test_the_pictures_of_a_pair_are_the_images_in_one_window(tmp_path, inputs):
     moving[1:3, 2:6], fixed[3:5, 2:6] = 1, 1
     pairs = [{"name": "a to b", "moving": moving[..., None], "warped": {"MSE": 0.5 * fixed}, "fixed": fixed}]
     page = report.write_report(tmp_path / "report.html", **{**inputs, "figures": {}}, pairs=pairs).read_text("utf-8")
-    found = [imread(io.BytesIO(base64.b64decode(data))) for data in re.findall(r'src="data:image/png;base64,([^"]*)"', page)]
+    found = [
+        imread(io.BytesIO(base64.b64decode(data))) for data in re.findall(r'src="data:image/png;base64,([^"]*)"', page)
+    ]
     np.testing.assert_allclose(found, [moving, 0.5 * fixed, fixed], atol=0.5 / 255)
     assert re.findall(r'alt="([^"]*)"', page) == ["moving image", "moving image, warped by MSE", "fixed image"]
 
@@ -112,7 +127,9 @@ def test_a_volume_is_shown_by_slices_along_each_axis_and_starts_in_the_middle(tm
     pairs = [{"name": "a to b", "moving": volume, "warped": {"MSE": volume, "NCC": volume}, "fixed": volume}]
     page = report.write_report(tmp_path / "report.html", **{**inputs, "figures": {}}, pairs=pairs).read_text("utf-8")
     slices = re.findall(r'data-slice="axis (\d), slice (\d+) of (\d+)"', page)
-    assert slices == [("1", k, "12") for k in ("3", "5", "7", "9", "11")] + [(axis, k, "8") for axis in "23" for k in "357"]
+    assert slices == [("1", k, "12") for k in ("3", "5", "7", "9", "11")] + [
+        (axis, k, "8") for axis in "23" for k in "357"
+    ]
     assert re.findall(r'data-slice="([^"]*)" data-first>', page) == ["axis 1, slice 7 of 12"]
     assert page.count("data:image/png") == 11 * 4
 
@@ -146,7 +163,12 @@ def test_recipe_and_notes_are_shown_as_text(tmp_path, inputs):
 
 def test_markup_in_the_inputs_is_escaped(tmp_path, inputs):
     evil = "<script>alert(1)</script>"
-    inputs |= {"title": evil, "notes": [evil], "config": {evil: evil}, "figures": {evil: next(iter(inputs["figures"].values()))}}
+    inputs |= {
+        "title": evil,
+        "notes": [evil],
+        "config": {evil: evil},
+        "figures": {evil: next(iter(inputs["figures"].values()))},
+    }
     inputs["summary"]["method"] = evil
     image = np.eye(4)
     inputs["pairs"] = [{"name": f'"{evil}', "moving": image, "warped": {f'"{evil}': image}, "fixed": image}]
@@ -182,7 +204,10 @@ def test_pairs_that_cannot_be_shown_are_named(tmp_path, inputs):
     image = np.zeros((6, 8))
     good = {"name": "a to b", "moving": image, "warped": {"MSE": image}, "fixed": image}
     for change, message in (
-        ({"warped": {"MSE": image[:4]}}, r"The pair 'a to b'.*warped by MSE has another grid. Expected: \(6, 8\). Received: \(4, 8\)"),
+        (
+            {"warped": {"MSE": image[:4]}},
+            r"The pair 'a to b'.*warped by MSE has another grid. Expected: \(6, 8\). Received: \(4, 8\)",
+        ),
         ({"fixed": image[0]}, r"fixed has another grid. Expected: \(h, w\) or \(d, h, w\).*Received: \(8,\)"),
         ({"warped": {}}, "Expected: name, moving, fixed, and warped images by method. Received: .*warped by no method"),
     ):

@@ -1,4 +1,7 @@
-"""The report in a browser: its slider, selects and tables answer real input, which headless Chromium gets over DevTools."""
+"""The report in a browser.
+
+Its slider, selects and tables answer real input, which headless Chromium gets over DevTools.
+"""
 
 import json
 import os
@@ -26,19 +29,41 @@ class Browser:
         (theirs, self.out), (self.into, answers) = os.pipe(), os.pipe()
         # Chromium reads from 3 and writes to 4, numbers that only a shell can give to a child here.
         shell = f'exec "$@" 3</dev/fd/{theirs} 4>/dev/fd/{answers}'
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--window-size=1200,1600"]
-        command = ["sh", "-c", shell, "sh", CHROMIUM, *flags, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--window-size=1200,1600",
+        ]
+        command = [
+            "sh",
+            "-c",
+            shell,
+            "sh",
+            CHROMIUM,
+            *flags,
+            f"--user-data-dir={profile}",
+            "--remote-debugging-pipe",
+            "about:blank",
+        ]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.process = subprocess.Popen(command, pass_fds=(theirs, answers), **quiet)
         os.close(theirs), os.close(answers)
         self.rest, self.number, self.session = b"", 0, {}
         target = next(target for target in self.call("Target.getTargets")["targetInfos"] if target["type"] == "page")
-        self.session = {"sessionId": self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]}
+        self.session = {
+            "sessionId": self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
+        }
 
     def call(self, method, **params):
         """The answer to a command, among events, which are dropped."""
         self.number += 1
-        os.write(self.out, json.dumps({"id": self.number, "method": method, "params": params, **self.session}).encode() + b"\0")
+        os.write(
+            self.out,
+            json.dumps({"id": self.number, "method": method, "params": params, **self.session}).encode() + b"\0",
+        )
         until = time.monotonic() + 30
         while time.monotonic() < until:
             message, end, rest = self.rest.partition(b"\0")
@@ -71,12 +96,21 @@ class Browser:
         """Press and release a key where the focus is."""
         for _ in range(times):
             for kind in ("keyDown", "keyUp"):
-                self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key], text="\r"[: key == "Enter"])
+                self.call(
+                    "Input.dispatchKeyEvent",
+                    type=kind,
+                    key=key,
+                    code=key,
+                    windowsVirtualKeyCode=KEYS[key],
+                    text="\r"[: key == "Enter"],
+                )
 
     def click(self, element):
         """Click into the middle of an element, given as a JavaScript expression."""
         self.evaluate(f"{element}.scrollIntoView({{block: 'center'}})")
-        box = self.evaluate(f"(box => [box.x + box.width / 2, box.y + box.height / 2])({element}.getBoundingClientRect())")
+        box = self.evaluate(
+            f"(box => [box.x + box.width / 2, box.y + box.height / 2])({element}.getBoundingClientRect())"
+        )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
@@ -97,7 +131,9 @@ def browser(tmp_path_factory):
 @pytest.fixture
 def page(browser, tmp_path):
     """The browser, with a report of two pairs, an image and a volume, two tables and many classes."""
-    summary = pd.DataFrame({"method": ["identity", "MSE", "NCC"], "dice": [0.80, 0.95, 0.90], "hd95": [np.nan, 2.0, 12.0]})
+    summary = pd.DataFrame(
+        {"method": ["identity", "MSE", "NCC"], "dice": [0.80, 0.95, 0.90], "hd95": [np.nan, 2.0, 12.0]}
+    )
     for k in range(9):
         summary[f"dice_{k}"] = [0.5, 0.6 + k / 100, 0.7]
     other = pd.DataFrame({"extractor": ["segmentation", "autoencoder"], "dice": [0.8, 0.9]})
@@ -107,7 +143,13 @@ def page(browser, tmp_path):
         {"name": "second", "moving": volume, "warped": {"MSE": volume}, "fixed": volume},
     ]
     path = report.write_report(
-        tmp_path / "report.html", title="Test", summary=summary, figures={}, config={}, tables={"Extractors": other}, pairs=pairs
+        tmp_path / "report.html",
+        title="Test",
+        summary=summary,
+        figures={},
+        config={},
+        tables={"Extractors": other},
+        pairs=pairs,
     )
     browser.open(path)
     return browser
@@ -115,12 +157,17 @@ def page(browser, tmp_path):
 
 def opacities(page):
     """The computed opacity of the layers on screen, moving first."""
-    script = "[...document.querySelectorAll('.layer')].filter(e => e.checkVisibility()).map(e => Number(getComputedStyle(e).opacity))"
+    script = (
+        "[...document.querySelectorAll('.layer')].filter(e => e.checkVisibility()).map(e =>"
+        " Number(getComputedStyle(e).opacity))"
+    )
     return [round(value, 3) for value in page.evaluate(script)]
 
 
 def rows(page, table=0):
-    return page.evaluate(f"[...document.querySelectorAll('table')[{table}].tBodies[0].rows].map(row => row.cells[0].textContent)")
+    return page.evaluate(
+        f"[...document.querySelectorAll('table')[{table}].tBodies[0].rows].map(row => row.cells[0].textContent)"
+    )
 
 
 def chosen(page, name):
@@ -138,7 +185,8 @@ def test_the_slider_fades_from_moving_over_warped_to_fixed(page):
 
 def test_the_layers_lie_on_one_another(page):
     boxes = page.evaluate(
-        "[...document.querySelectorAll('.layer img')].filter(e => e.checkVisibility()).map(e => JSON.stringify(e.getBoundingClientRect()))"
+        "[...document.querySelectorAll('.layer img')].filter(e => e.checkVisibility()).map(e =>"
+        " JSON.stringify(e.getBoundingClientRect()))"
     )
     assert len(boxes) == 3 and len(set(boxes)) == 1
 
@@ -159,12 +207,18 @@ def test_method_and_pair_are_chosen_by_keyboard(page):
     assert (chosen(page, "method"), page.evaluate(shown)) == ("NCC", "moving image, warped by NCC")
     page.evaluate("document.getElementById('pair').focus()")
     page.press("ArrowDown")  # the second pair knows no NCC
-    assert (chosen(page, "pair"), chosen(page, "method"), page.evaluate(shown)) == ("second", "MSE", "moving image, warped by MSE")
+    assert (chosen(page, "pair"), chosen(page, "method"), page.evaluate(shown)) == (
+        "second",
+        "MSE",
+        "moving image, warped by MSE",
+    )
 
 
 def test_slices_are_offered_for_volumes_only(page):
     visible = "document.getElementById('slice').checkVisibility()"
-    caption = "[...document.querySelectorAll('.stack figcaption')].filter(e => e.checkVisibility()).map(e => e.textContent)"
+    caption = (
+        "[...document.querySelectorAll('.stack figcaption')].filter(e => e.checkVisibility()).map(e => e.textContent)"
+    )
     assert page.evaluate(visible) is False
     page.evaluate("document.getElementById('pair').focus()")
     page.press("ArrowDown")
@@ -181,7 +235,11 @@ def test_a_click_sorts_a_table_and_leaves_the_others(page):
     assert rows(page) == ["identity", "NCC", "MSE"]
     page.click("document.querySelectorAll('table th')[2]")  # HD95: 12 above 2, and what was not measured last
     assert rows(page) == ["NCC", "MSE", "identity"]
-    assert page.evaluate("[...document.querySelectorAll('table')[0].querySelectorAll('th')].map(e => e.ariaSort)") == ["none", "none", "descending"]
+    assert page.evaluate("[...document.querySelectorAll('table')[0].querySelectorAll('th')].map(e => e.ariaSort)") == [
+        "none",
+        "none",
+        "descending",
+    ]
     assert rows(page, 2) == ["segmentation", "autoencoder"]
 
 
@@ -202,7 +260,13 @@ def test_print_shows_every_method_side_by_side_and_no_controls(page):
     page.call("Emulation.setEmulatedMedia", media="print")
     try:
         assert opacities(page) == [1, 1, 1, 1]
-        assert page.evaluate("new Set([...document.querySelectorAll('.layer')].filter(e => e.checkVisibility()).map(e => e.offsetLeft)).size") == 4
+        assert (
+            page.evaluate(
+                "new Set([...document.querySelectorAll('.layer')].filter(e => e.checkVisibility()).map(e =>"
+                " e.offsetLeft)).size"
+            )
+            == 4
+        )
         assert page.evaluate("document.getElementById('fade').checkVisibility()") is False
     finally:
         page.call("Emulation.setEmulatedMedia", media="")
@@ -210,4 +274,9 @@ def test_print_shows_every_method_side_by_side_and_no_controls(page):
 
 def test_script_and_pictures_load_under_the_security_policy(page):
     assert page.evaluate("document.querySelector('#state').textContent") == "moving"
-    assert page.evaluate("[...document.images].filter(e => e.checkVisibility()).every(e => e.complete && e.naturalWidth > 0)") is True
+    assert (
+        page.evaluate(
+            "[...document.images].filter(e => e.checkVisibility()).every(e => e.complete && e.naturalWidth > 0)"
+        )
+        is True
+    )

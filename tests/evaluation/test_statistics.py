@@ -10,7 +10,12 @@ def pairs_of(**values):
     """The table of pairs of methods with their Dice, on the pairs t0 -> t1, t1 -> t2, ..."""
     tables = [
         pandas.DataFrame(
-            {"method": method, "moving": [f"t{k}" for k in range(len(dice))], "fixed": [f"t{k + 1}" for k in range(len(dice))], "dice": dice}
+            {
+                "method": method,
+                "moving": [f"t{k}" for k in range(len(dice))],
+                "fixed": [f"t{k + 1}" for k in range(len(dice))],
+                "dice": dice,
+            }
         )
         for method, dice in values.items()
     ]
@@ -30,8 +35,9 @@ def test_holm_by_hand():
 
 
 def test_a_comparison_by_hand():
-    # five differences, all in favour of a: of the 2^5 signs one is as extreme; all 32 are as extreme in the other direction.
-    # two tests: Holm doubles the smaller p. The differences .01 .02 .03 .04 .05 have mean .03 and deviation sqrt(.001 / 4)
+    # five differences, all in favour of a: of the 2^5 signs one is as extreme; all 32 are as extreme in the other
+    # direction. two tests: Holm doubles the smaller p. The differences .01 .02 .03 .04 .05 have mean .03 and deviation
+    # sqrt(.001 / 4)
     table = compare(pairs_of(a=[0.81, 0.82, 0.83, 0.84, 0.85], b=[0.8] * 5))
     assert [*table.columns] == ["method", "other", "pairs", "mean_difference", "cohens_d", "p", "p_holm", "note"]
     a, b = row_of(table, "a", "b"), row_of(table, "b", "a")
@@ -79,7 +85,8 @@ def test_zero_differences_are_left_out_of_the_ranks_and_counted_as_pairs():
 
 
 def test_ties_share_their_rank_in_spite_of_rounding():
-    # all differences are 0.1 or -0.1, but 0.3 - 0.2 and 0.2 - 0.1 differ in the last bit; in tenths they are the same number
+    # all differences are 0.1 or -0.1, but 0.3 - 0.2 and 0.2 - 0.1 differ in the last bit; in tenths they are the same
+    # number
     a, b = np.array([3, 2, 4, 5, 6, 2]), np.array([2, 1, 3, 4, 5, 3])
     np.testing.assert_allclose(compare(pairs_of(a=a / 10, b=b / 10))["p"], compare(pairs_of(a=a, b=b))["p"])
 
@@ -115,7 +122,10 @@ def test_pairs_that_one_method_lacks_are_named():
     [
         (pairs_of(a=[0.1, 0.2]), "compare expects at least two methods. Received: a"),
         (pairs_of(a=[0.1], b=[0.2])[:0], "compare expects at least two methods. Received: no rows"),
-        (pairs_of(a=[0.1], b=[0.2]).drop(columns="fixed"), "pairs must have the columns method, moving, fixed, dice. Received without: fixed"),
+        (
+            pairs_of(a=[0.1], b=[0.2]).drop(columns="fixed"),
+            "pairs must have the columns method, moving, fixed, dice. Received without: fixed",
+        ),
         (pandas.concat([pairs_of(a=[0.1], b=[0.2])] * 2), "each pair once a method. Received twice: t0 to t1 of a"),
     ],
 )
@@ -162,7 +172,14 @@ def test_a_summary_gains_the_interval_of_each_method(rng):
     pairs = pairs_of(a=rng.random(15), b=rng.random(15))
     summary = pandas.DataFrame({"method": ["b", "a"], "pairs": [15, 15], "dice": [0.5, 0.5], "hd95": [1.0, 2.0]})
     wider = add_intervals(summary, pairs)
-    assert [*wider.columns] == ["method", "pairs", "dice", "dice_low", "dice_high", "hd95"] and "dice_low" not in summary
+    assert [*wider.columns] == [
+        "method",
+        "pairs",
+        "dice",
+        "dice_low",
+        "dice_high",
+        "hd95",
+    ] and "dice_low" not in summary
     assert tuple(wider.loc[0, ["dice_low", "dice_high"]]) == bootstrap_interval(pairs[pairs["method"] == "b"]["dice"])
     assert tuple(wider.loc[1, ["dice_low", "dice_high"]]) == bootstrap_interval(pairs[pairs["method"] == "a"]["dice"])
     pandas.testing.assert_frame_equal(add_intervals(wider, pairs), wider)
@@ -176,11 +193,15 @@ def test_a_summary_of_other_methods_is_refused():
 
 
 def test_the_summary_says_how_surely_the_best_beats_each_other():
-    pairs = pairs_of(a=[0.5, 0.5, 0.5, 0.5, 0.5, 0.5], b=[0.6, 0.61, 0.62, 0.63, 0.64, 0.65], c=[0.6, 0.6, 0.63, 0.62, 0.65, 0.6])
+    pairs = pairs_of(
+        a=[0.5, 0.5, 0.5, 0.5, 0.5, 0.5], b=[0.6, 0.61, 0.62, 0.63, 0.64, 0.65], c=[0.6, 0.6, 0.63, 0.62, 0.65, 0.6]
+    )
     summary = pandas.DataFrame({"method": ["a", "b", "c"], "dice": pairs.groupby("method")["dice"].mean().to_list()})
     tests = compare(pairs)
     wider = add_best(summary, tests).set_index("method")
     assert wider.loc["b", ["best_p_holm", "best_cohens_d"]].isna().all()
     for other in ("a", "c"):
         row = tests.query("method == 'b' and other == @other").iloc[0]
-        np.testing.assert_array_equal(wider.loc[other, ["best_p_holm", "best_cohens_d"]].astype(float), [row["p_holm"], row["cohens_d"]])
+        np.testing.assert_array_equal(
+            wider.loc[other, ["best_p_holm", "best_cohens_d"]].astype(float), [row["p_holm"], row["cohens_d"]]
+        )

@@ -1,6 +1,9 @@
-"""Runs a SavedModel through TensorFlow's C functions, without TensorFlow's Python; TensorFlow Serving is built on the same runtime.
+"""Runs a SavedModel through TensorFlow's C functions, without TensorFlow's Python.
 
-    python c_client.py FOLDER_OF_LIBRARIES EXPORTED ARRAYS.npz RESULTS.npz MOVING=NAME:0 FIXED=NAME:0 - WARPED=NAME:0 FLOW=NAME:1
+TensorFlow Serving is built on the same runtime.
+
+    python c_client.py FOLDER_OF_LIBRARIES EXPORTED ARRAYS.npz RESULTS.npz MOVING=NAME:0 FIXED=NAME:0 - WARPED=NAME:0
+    FLOW=NAME:1
 
 Before the dash: which tensor each array of ARRAYS.npz feeds; after it: which tensors come back, all float32.
 """
@@ -10,7 +13,14 @@ import sys
 
 import numpy as np
 
-POINTERS = ["TF_NewStatus", "TF_NewGraph", "TF_NewSessionOptions", "TF_AllocateTensor", "TF_TensorData", "TF_GraphOperationByName"]
+POINTERS = [
+    "TF_NewStatus",
+    "TF_NewGraph",
+    "TF_NewSessionOptions",
+    "TF_AllocateTensor",
+    "TF_TensorData",
+    "TF_GraphOperationByName",
+]
 POINTERS += ["TF_LoadSessionFromSavedModel"]
 FLOAT = 1  # TF_FLOAT
 
@@ -43,7 +53,11 @@ def output(name):
 
 def tensor(array):
     array = np.ascontiguousarray(array, np.float32)
-    made = pointer(tf.TF_AllocateTensor(FLOAT, (ctypes.c_int64 * array.ndim)(*array.shape), array.ndim, ctypes.c_size_t(array.nbytes)))
+    made = pointer(
+        tf.TF_AllocateTensor(
+            FLOAT, (ctypes.c_int64 * array.ndim)(*array.shape), array.ndim, ctypes.c_size_t(array.nbytes)
+        )
+    )
     ctypes.memmove(pointer(tf.TF_TensorData(made)), array.ctypes.data, array.nbytes)
     return made
 
@@ -59,7 +73,9 @@ tags = (ctypes.c_char_p * 1)(b"serve")
 options = pointer(tf.TF_NewSessionOptions())
 session = pointer(tf.TF_LoadSessionFromSavedModel(options, None, exported.encode(), tags, 1, graph, None, status))
 check()
-feeds, fetches = ([pair.split("=") for pair in part] for part in (names[: names.index("-")], names[names.index("-") + 1 :]))
+feeds, fetches = (
+    [pair.split("=") for pair in part] for part in (names[: names.index("-")], names[names.index("-") + 1 :])
+)
 stored = np.load(arrays)
 inputs = (Output * len(feeds))(*[output(name) for _, name in feeds])
 values = (pointer * len(feeds))(*[tensor(stored[key]) for key, _ in feeds])

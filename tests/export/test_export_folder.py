@@ -1,4 +1,7 @@
-"""The version folder: what is in it and what is not, which number it gets, and what a watching server can see of one half-written."""
+"""The version folder.
+
+What is in it and what is not, which number it gets, and what a watching server can see of one half-written.
+"""
 
 import deepsim_tf as ds  # isort: skip
 import os
@@ -28,7 +31,11 @@ def marked_for_xla(version):
     marked = {f.signature.name: f.attr for f in functions}
     marked |= {f"{f.signature.name}/{node.name}": node.attr for f in functions for node in f.node_def}
     marked |= {node.name: node.attr for node in graph.graph_def.node}
-    return [name for name, attributes in marked.items() if any(re.match("_XlaMustCompile|_xla_compile", a) and attributes[a].b for a in attributes)]
+    return [
+        name
+        for name, attributes in marked.items()
+        if any(re.match("_XlaMustCompile|_xla_compile", a) and attributes[a].b for a in attributes)
+    ]
 
 
 @pytest.mark.parametrize("model", [cells, brains])
@@ -50,7 +57,9 @@ def test_only_the_weights_that_are_read_are_stored():
     def shapes(*layers):
         return sorted(tuple(weight.shape) for layer in layers for weight in layer.weights)
 
-    assert stored(served(cells)) == shapes(cells().network, cells().similarity.extractor)  # no optimiser, no state of dropout
+    assert stored(served(cells)) == shapes(
+        cells().network, cells().similarity.extractor
+    )  # no optimiser, no state of dropout
     assert stored(served(brains)) == shapes(brains().network)
 
 
@@ -73,7 +82,9 @@ def test_the_warmup_file_holds_a_request_for_each_signature_that_the_model_answe
         assert request.model_spec.name == model.__name__
         inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
         expected = signatures[asked[-1]].structured_input_signature[1]
-        assert {name: array.dtype for name, array in inputs.items()} == {name: spec.dtype.as_numpy_dtype for name, spec in expected.items()}
+        assert {name: array.dtype for name, array in inputs.items()} == {
+            name: spec.dtype.as_numpy_dtype for name, spec in expected.items()
+        }
         for output in signatures[asked[-1]](**{name: tf.constant(array) for name, array in inputs.items()}).values():
             assert np.isfinite(output).all()
     assert sorted(asked) == sorted(signatures)
@@ -83,7 +94,8 @@ def test_without_the_requests_package_one_line_says_so(tmp_path, monkeypatch, ca
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis.predict_pb2", None)
     version = ds.export(brains(), tmp_path / "brains")
     assert capsys.readouterr().out == (
-        f"{version} has no warm-up file: the first request to a server will be slow. For one: pip install tensorflow-serving-api\n"
+        f"{version} has no warm-up file: the first request to a server will be slow. For one: pip install"
+        " tensorflow-serving-api\n"
     )
     assert not (version / WARMUP).exists() and (version / "saved_model.pb").is_file()
 
@@ -94,11 +106,23 @@ def test_wrong_input_is_one_line_with_the_next_step(tmp_path, capsys, segmenter)
     (tmp_path / "onnx" / "1").mkdir(parents=True)
     (tmp_path / "onnx" / "1" / "serving_default.onnx").write_text("")
     for model, out, *more, words in [
-        (tmp_path, tmp_path / "a", "Expected a registration model (ds.models.registration_model, or a run of train-registration)"),
+        (
+            tmp_path,
+            tmp_path / "a",
+            "Expected a registration model (ds.models.registration_model, or a run of train-registration)",
+        ),
         (tmp_path / "none", tmp_path / "a", "none. Check the path; a run folder holds its model as model.keras."),
         (tmp_path, tmp_path / "file", "which is a file. Choose another folder."),
-        (tmp_path, tmp_path / "served" / "1", "path must be the folder of the served model, without a version, as in served/cells."),
-        (tmp_path, tmp_path / "onnx", "holds versions in the format 'onnx', and a server reads one format. Choose another folder"),
+        (
+            tmp_path,
+            tmp_path / "served" / "1",
+            "path must be the folder of the served model, without a version, as in served/cells.",
+        ),
+        (
+            tmp_path,
+            tmp_path / "onnx",
+            "holds versions in the format 'onnx', and a server reads one format. Choose another folder",
+        ),
         (tmp_path, tmp_path / "a", "--format", "tflite", "Unknown format 'tflite'. Available: tensorflow, onnx."),
     ]:
         assert main(["export", "--model", str(model), "--out", str(out), *more]) == 2
@@ -107,7 +131,8 @@ def test_wrong_input_is_one_line_with_the_next_step(tmp_path, capsys, segmenter)
     assert not (tmp_path / "a").exists() and not (tmp_path / "served").exists()
 
 
-# Forks exports, which are then processes of their own, from one that has imported TensorFlow: `kill MOMENT` stops there and waits.
+# Forks exports, which are then processes of their own, from one that has imported TensorFlow: `kill MOMENT` stops there
+# and waits.
 EXPORTS = """
 import os, pathlib, resource, signal, sys
 import deepsim_tf as ds
@@ -156,8 +181,13 @@ for line in sys.stdin:
 def exports(tmp_path_factory):
     """(folder, say, hear): a served folder, and a process that exports to it."""
     folder = tmp_path_factory.mktemp("killed") / "cells"
-    command, pipes = [sys.executable, "-c", EXPORTS, str(folder)], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL, **pipes) as process:
+    command, pipes = (
+        [sys.executable, "-c", EXPORTS, str(folder)],
+        {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True},
+    )
+    with subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL, **pipes
+    ) as process:
 
         def say(line):
             process.stdin.write(line + "\n")
@@ -200,4 +230,6 @@ def test_exports_at_the_same_time_get_different_versions_after_the_highest(expor
     assert [hear() for _ in range(4)][2:] == ["0", "0"]
     assert versions(folder) == [7, 8, 9]
     for version in (8, 9):
-        assert {"saved_model.pb", "variables", "assets.extra"} <= {child.name for child in (folder / str(version)).iterdir()}
+        assert {"saved_model.pb", "variables", "assets.extra"} <= {
+            child.name for child in (folder / str(version)).iterdir()
+        }

@@ -45,6 +45,8 @@ def test_onnxruntime_gives_the_numbers_of_tensorflow(model, tmp_path):
 
 def test_without_the_converter_the_error_says_what_to_install(model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    with pytest.raises(ValueError, match="format 'onnx' needs the converter tf2onnx. Install it: pip install 'tf2onnx>=1.17,<1.18'"):
+    with pytest.raises(
+        ValueError, match="format 'onnx' needs the converter tf2onnx. Install it: pip install 'tf2onnx>=1.17,<1.18'"
+    ):
         ds.export(model, tmp_path / "cells", format="onnx")
     assert not (tmp_path / "cells").exists()

@@ -28,7 +28,9 @@ def test_a_diffeomorphic_2d_model_answers_as_ds_register_does(tmp_path, sizes):
     flow = by_register(cells(), moving[0], fixed[0], tmp_path)
     assert np.abs(flow).max() > 1
     np.testing.assert_allclose(result["flow"][0], flow, atol=1e-5 * np.abs(flow).max())
-    np.testing.assert_allclose(result["warped"][0], warp_image(moving[0], flow), atol=0.1)  # of 4095: its own intensities
+    np.testing.assert_allclose(
+        result["warped"][0], warp_image(moving[0], flow), atol=0.1
+    )  # of 4095: its own intensities
 
 
 @pytest.mark.parametrize("size", [(10, 9, 7), (14, 9, 11)])
@@ -44,14 +46,19 @@ def test_a_3d_model_answers_as_ds_register_does(tmp_path, size):
 def test_a_batch_gives_the_results_of_its_pairs():
     moving, fixed = raw((33, 39), 3, seed=1), raw((33, 39), 3, seed=2)
     together = ask(cells, "serving_default", moving=moving, fixed=fixed)["flow"]
-    apart = [ask(cells, "serving_default", moving=moving[k : k + 1], fixed=fixed[k : k + 1])["flow"][0] for k in range(3)]
+    apart = [
+        ask(cells, "serving_default", moving=moving[k : k + 1], fixed=fixed[k : k + 1])["flow"][0] for k in range(3)
+    ]
     np.testing.assert_allclose(together, apart, atol=1e-4)
 
 
 def test_similarity_is_the_loss_of_the_training():
     fixed, warped = raw((37, 42), 2, seed=1), raw((37, 42), 2, seed=2)
     result = ask(cells, "similarity", fixed=fixed, warped=warped)
-    on_grid = [np.stack([fit_image(apply_intensity(x, "quantile"), cells().shape, "pad:2") for x in images]) for images in (fixed, warped)]
+    on_grid = [
+        np.stack([fit_image(apply_intensity(x, "quantile"), cells().shape, "pad:2") for x in images])
+        for images in (fixed, warped)
+    ]
     np.testing.assert_allclose(np.mean(1 - result["similarity"]), cells().similarity(*on_grid), atol=1e-5)
     assert set(result) == {"similarity", "level_1", "level_2"}
     np.testing.assert_allclose(result["similarity"], (result["level_1"] + result["level_2"]) / 2, atol=1e-6)
@@ -81,5 +88,7 @@ def test_images_that_are_not_finite_or_not_in_pairs_are_refused_by_name():
     with pytest.raises(tf.errors.InvalidArgumentError, match="The served model expects as many moving as fixed images"):
         ask(cells, "serving_default", moving=moving, fixed=fixed[:1])
     fixed[0, 3, 4] = np.nan
-    with pytest.raises(tf.errors.InvalidArgumentError, match="The served model expects finite images, but fixed holds NaN or infinity"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="The served model expects finite images, but fixed holds NaN or infinity"
+    ):
         ask(cells, "serving_default", moving=moving, fixed=fixed)

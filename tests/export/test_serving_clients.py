@@ -1,6 +1,9 @@
-"""The clients of serving/ against an exported model: their requests over REST and gRPC, answered as TensorFlow Serving answers.
+"""The clients of serving/ against an exported model.
 
-The server's own program is in no package registry. These small servers know its two protocols, and refuse what the signature does not have.
+Their requests over REST and gRPC, answered as TensorFlow Serving answers.
+
+The server's own program is in no package registry. These small servers know its two protocols, and refuse what the
+signature does not have.
 """
 
 import deepsim_tf as ds  # noqa: F401  isort: skip
@@ -25,7 +28,10 @@ SERVING = ROOT / "serving"
 
 
 def answer(model, signature, inputs):
-    """Outputs by name, after the checks that TensorFlow Serving makes: exactly the named inputs, their types and ranks."""
+    """Outputs by name, after the checks that TensorFlow Serving makes.
+
+    Exactly the named inputs, their types and ranks.
+    """
     if model != "cells" or signature not in loaded(cells).signatures:
         raise LookupError(f"Servable not found for request: {model} {signature}")
     specs = loaded(cells).signatures[signature].structured_input_signature[1]
@@ -38,7 +44,10 @@ def answer(model, signature, inputs):
 
 
 class Rest(http.server.BaseHTTPRequestHandler):
-    """POST /v1/models/NAME:predict in the columnar format: {"signature_name", "inputs": {name: list}} -> {"outputs": {name: list}}."""
+    """POST /v1/models/NAME:predict in the columnar format.
+
+    {"signature_name", "inputs": {name: list}} -> {"outputs": {name: list}}.
+    """
 
     def do_POST(self):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -47,8 +56,13 @@ class Rest(http.server.BaseHTTPRequestHandler):
         try:
             assert (start, method) == ("", "predict") and set(request) == {"signature_name", "inputs"}
             specs = loaded(cells).signatures[request["signature_name"]].structured_input_signature[1]
-            arrays = {name: np.array(values, specs[name].dtype.as_numpy_dtype) for name, values in request["inputs"].items()}
-            code, reply = 200, {"outputs": {name: a.tolist() for name, a in answer(model, request["signature_name"], arrays).items()}}
+            arrays = {
+                name: np.array(values, specs[name].dtype.as_numpy_dtype) for name, values in request["inputs"].items()
+            }
+            code, reply = (
+                200,
+                {"outputs": {name: a.tolist() for name, a in answer(model, request["signature_name"], arrays).items()}},
+            )
         except (LookupError, AssertionError) as error:
             code, reply = 404, {"error": str(error)}
         body = json.dumps(reply).encode()
@@ -70,7 +84,9 @@ class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer):
             outputs = answer(request.model_spec.name, request.model_spec.signature_name, inputs)
         except LookupError as error:
             context.abort(grpc.StatusCode.NOT_FOUND, str(error))
-        return predict_pb2.PredictResponse(outputs={name: tf.make_tensor_proto(array) for name, array in outputs.items()})
+        return predict_pb2.PredictResponse(
+            outputs={name: tf.make_tensor_proto(array) for name, array in outputs.items()}
+        )
 
 
 @contextlib.contextmanager
@@ -115,8 +131,21 @@ def files(tmp_path):
 def test_a_client_registers_two_files(monkeypatch, capsys, tmp_path, files, script, server):
     paths, moving, fixed = files
     with server() as address:
-        run(monkeypatch, script, *paths, "--model", "cells", "--address", address, "--out", tmp_path / "out.npz", "--similarity")
-        with pytest.raises(SystemExit, match="The server did not answer as expected: .*Servable not found for request: other"):
+        run(
+            monkeypatch,
+            script,
+            *paths,
+            "--model",
+            "cells",
+            "--address",
+            address,
+            "--out",
+            tmp_path / "out.npz",
+            "--similarity",
+        )
+        with pytest.raises(
+            SystemExit, match="The server did not answer as expected: .*Servable not found for request: other"
+        ):
             run(monkeypatch, script, *paths, "--model", "other", "--address", address, "--out", tmp_path / "none.npz")
     expected, found = ask(cells, "serving_default", moving=moving, fixed=fixed), np.load(tmp_path / "out.npz")
     for name in ("warped", "flow"):

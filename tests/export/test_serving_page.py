@@ -26,7 +26,9 @@ def test_the_page_and_the_script_export_version_after_version(tmp_path, monkeypa
     model.compile("adam")
     model.save(run / "model.keras")
 
-    first, onnx = [shlex.split(line)[1:] for block in blocks("sh") for line in block.splitlines() if line.startswith("deepsim ")]
+    first, onnx = [
+        shlex.split(line)[1:] for block in blocks("sh") for line in block.splitlines() if line.startswith("deepsim ")
+    ]
     assert main(first) == 0 and capsys.readouterr().out.endswith("Wrote served/u373/1\n")
     cli.commands["export"].make_context("export", onnx[1:], parent=click.Context(cli))  # run in test_export_onnx.py
 

@@ -18,7 +18,9 @@ def test_the_levels_of_the_paper_are_the_second_activations_of_each_stage(segmen
     features = extractor(images)
     assert list(features) == extractor.levels == ["level_1", "level_2"]
     for k in (1, 2):
-        np.testing.assert_allclose(features[f"level_{k}"], tap(segmenter, f"unet_enc_conv_{k}_1_activation", images), atol=1e-6)
+        np.testing.assert_allclose(
+            features[f"level_{k}"], tap(segmenter, f"unet_enc_conv_{k}_1_activation", images), atol=1e-6
+        )
         assert features[f"level_{k}"].shape == (2, 16 // 2**k, 20 // 2**k, 4 * k)
 
 
@@ -34,7 +36,10 @@ def test_the_levels_of_voxelmorph_are_the_activations_before_each_pooling(textur
 def test_the_encoder_of_voxelmorphs_own_unet_and_vxmdense_is_found(rng):
     unet = vxm.networks.Unet(inshape=(16, 16, 16, 1), nb_features=[[4, 8], [8, 4]])
     dense = vxm.networks.VxmDense((16, 16), nb_unet_features=[[4, 8], [8, 4]], int_steps=0)
-    for model, images in ((unet, rng.random((1, 12, 10, 9, 1), "float32")), (dense, rng.random((1, 12, 10, 2), "float32"))):
+    for model, images in (
+        (unet, rng.random((1, 12, 10, 9, 1), "float32")),
+        (dense, rng.random((1, 12, 10, 2), "float32")),
+    ):
         features = FeatureExtractor.from_model(model)(images)
         assert [f.shape[-1] for f in features.values()] == [4, 8]
         assert features["level_0"].shape[1:-1] == images.shape[1:-1]
@@ -48,7 +53,9 @@ def tap_first_convolution(model, images):
     return tf.nn.leaky_relu(convolved, 0.2)
 
 
-@pytest.mark.parametrize("backbone, levels", [("voxelmorph", ["level_0", "level_1"]), ("paper", ["level_1", "level_2"])])
+@pytest.mark.parametrize(
+    "backbone, levels", [("voxelmorph", ["level_0", "level_1"]), ("paper", ["level_1", "level_2"])]
+)
 def test_the_encoder_of_a_registration_model_sees_two_images(backbone, levels, rng):
     model = ds.models.registration_model((16, 20), backbone=backbone, features=(4, 8))
     extractor = FeatureExtractor.from_model(model)
@@ -72,7 +79,8 @@ def test_a_model_without_a_known_encoder_asks_for_layer_names():
     images = keras.Input((16, 16, 1))
     model = keras.Model(images, keras.layers.Conv2D(2, 1, name="only")(images), name="mine")
     with pytest.raises(
-        ValueError, match=r"Model 'mine' is not of deepsim_tf or VoxelMorph: name the layers to tap with layers=\[...\].*only"
+        ValueError,
+        match=r"Model 'mine' is not of deepsim_tf or VoxelMorph: name the layers to tap with layers=\[...\].*only",
     ):
         FeatureExtractor.from_model(model)
     with pytest.raises(ValueError, match="Unknown layer 'conv9'. Available: .*only"):
@@ -152,7 +160,9 @@ def test_the_model_it_came_from_stays_trainable_and_its_own(texture):
 def test_a_file_and_a_run_folder_give_the_same_extractor(segmenter, extractor, texture, tmp_path):
     segmenter.save(tmp_path / "model.keras")
     for path in (str(tmp_path / "model.keras"), tmp_path / "model.keras", tmp_path):
-        np.testing.assert_array_equal(FeatureExtractor.from_model(path)(texture())["level_2"], extractor(texture())["level_2"])
+        np.testing.assert_array_equal(
+            FeatureExtractor.from_model(path)(texture())["level_2"], extractor(texture())["level_2"]
+        )
 
 
 def test_a_missing_or_foreign_file_is_named(tmp_path):
@@ -172,9 +182,13 @@ def test_a_saved_extractor_is_the_same_and_frozen(extractor, texture, tmp_path):
 
 
 def test_other_channels_and_dimensions_are_refused(extractor):
-    with pytest.raises(ValueError, match=r"trained on images of 1 channel\(s\). Received: images.shape=\(1, 16, 16, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"trained on images of 1 channel\(s\). Received: images.shape=\(1, 16, 16, 3\)"
+    ):
         extractor(np.zeros((1, 16, 16, 3), "float32"))
     with pytest.raises(
-        ValueError, match=r"A FeatureExtractor expects 2-D images, \(batch, \*spatial, channels\). Received: images.shape=\(16, 16, 1\)"
+        ValueError,
+        match=r"A FeatureExtractor expects 2-D images, \(batch, \*spatial, channels\). Received: images.shape=\(16,"
+        r" 16, 1\)",
     ):
         extractor(np.zeros((16, 16, 1), "float32"))

@@ -29,7 +29,9 @@ def test_without_its_weights_it_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="No VGG16 weights at /no/file.h5"):
         ds.models.FeatureExtractor.vgg16("/no/file.h5")
     (tmp_path / "other.weights.h5").write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="of VGG16 could not be loaded .* Without a network, pass the path of vgg16_weights"):
+    with pytest.raises(
+        ValueError, match="of VGG16 could not be loaded .* Without a network, pass the path of vgg16_weights"
+    ):
         ds.models.FeatureExtractor.vgg16(tmp_path / "other.weights.h5")
 
     def unreachable(*args, **kwargs):

@@ -15,7 +15,9 @@ def history(dice=(0.90, np.nan, 0.94)):
 
 
 def pairs():
-    return pd.DataFrame({"method": ["MSE", "MSE", "identity", "identity"], "moving": [0, 1, 0, 1], "dice": [0.92, 0.96, 0.80, 0.90]})
+    return pd.DataFrame(
+        {"method": ["MSE", "MSE", "identity", "identity"], "moving": [0, 1, 0, 1], "dice": [0.92, 0.96, 0.80, 0.90]}
+    )
 
 
 def pair(shape=(24, 32)):
@@ -73,7 +75,9 @@ def test_each_dataset_has_a_panel_of_its_own_methods():
     axes = boxplot._draw_dice_boxplot(both, None).axes
     assert [axis.get_title(loc="left") for axis in axes] == ["cells", "brains"]
     methods = list(dict.fromkeys(pairs()["method"]))
-    assert [tick.get_text() for tick in axes[1].get_xticklabels()] == [method for method in methods if method != "identity"]
+    assert [tick.get_text() for tick in axes[1].get_xticklabels()] == [
+        method for method in methods if method != "identity"
+    ]
 
 
 def test_grid_lines_pass_through_p_plus_flow():
@@ -100,15 +104,28 @@ def test_panels_without_inputs_are_left_out():
     flow = images.pop("flow")
     every = {"moving_labels": labels, "fixed_labels": labels, "warped_labels": labels}
     assert titles(examples._draw_example_pair(images, None, {}, False, None)) == ["Moving", "Fixed", "Warped"]
-    assert titles(examples._draw_example_pair(images, flow, every, False, None))[3:] == ["Deformation", "Labels before", "Labels after"]
-    assert titles(examples._draw_example_pair(images, None, every, True, None))[3:5] == ["|moving − fixed|", "|warped − fixed|"]
+    assert titles(examples._draw_example_pair(images, flow, every, False, None))[3:] == [
+        "Deformation",
+        "Labels before",
+        "Labels after",
+    ]
+    assert titles(examples._draw_example_pair(images, None, every, True, None))[3:5] == [
+        "|moving − fixed|",
+        "|warped − fixed|",
+    ]
 
 
 def test_an_edge_between_two_classes_is_outlined_once():
-    labels = np.repeat([0, 1, 2, 0], 6)[None] + np.zeros((12, 1), int)  # three upright edges, at columns 5.5, 11.5 and 17.5
+    labels = np.repeat([0, 1, 2, 0], 6)[None] + np.zeros(
+        (12, 1), int
+    )  # three upright edges, at columns 5.5, 11.5 and 17.5
     image = labels * 0.5
     figure = examples._draw_example_pair(
-        {"moving": image, "fixed": image, "warped": image}, None, {"moving_labels": labels, "fixed_labels": labels}, False, None
+        {"moving": image, "fixed": image, "warped": image},
+        None,
+        {"moving_labels": labels, "fixed_labels": labels},
+        False,
+        None,
     )
     contours = figure.axes[3].collections[:2]  # classes 1 and 2 of the fixed labels
     edges = [sorted({float(x) for path in c.get_paths() for x in path.vertices[:, 0]}) for c in contours]
@@ -123,7 +140,9 @@ def test_files_exist_and_are_not_blank(tmp_path):
         *figures.convergence({"MSE": history()}, tmp_path / "new" / "convergence", identity=0.8),
         *figures.dice_boxplot(pairs(), tmp_path / "box.test", title="Test pairs"),
         *figures.example_pair(tmp_path / "pair", **images, **every, warped_labels=labels, title="Pair 0"),
-        *figures.example_methods(tmp_path / "methods", **methods, **every, warped_labels={"MSE": labels}, dice={"MSE": 0.9}),
+        *figures.example_methods(
+            tmp_path / "methods", **methods, **every, warped_labels={"MSE": labels}, dice={"MSE": 0.9}
+        ),
     ]
     assert [path.name for path in written[2:4]] == ["box.test.png", "box.test.pdf"]
     assert all(is_drawn(path) for path in written[::2])
@@ -145,7 +164,9 @@ def test_a_failed_write_keeps_the_figure_that_was_there(tmp_path, monkeypatch):
 
 
 def test_a_missing_column_is_named(tmp_path):
-    with pytest.raises(ValueError, match="the history of 'NCC'.*the column 'val_dice'.*Received: the columns epoch, step, seconds"):
+    with pytest.raises(
+        ValueError, match="the history of 'NCC'.*the column 'val_dice'.*Received: the columns epoch, step, seconds"
+    ):
         figures.convergence({"NCC": history().drop(columns="val_dice")}, tmp_path / "c")
     with pytest.raises(ValueError, match="the column 'method', as in pairs.csv"):
         figures.dice_boxplot(pairs().drop(columns="method"), tmp_path / "b")
@@ -162,5 +183,7 @@ def test_another_grid_is_an_error_that_names_the_array(tmp_path):
     images, _ = pair()
     with pytest.raises(ValueError, match=r"warped needs the grid.*Expected: \(24, 32\).*Received: \(20, 32\)"):
         figures.example_pair(tmp_path / "p", **{**images, "warped": images["warped"][:20]})
-    with pytest.raises(ValueError, match=r"flow needs one displacement.*Expected: \(24, 32, 2\).*Received: \(24, 32, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"flow needs one displacement.*Expected: \(24, 32, 2\).*Received: \(24, 32, 1\)"
+    ):
         figures.example_pair(tmp_path / "p", **{**images, "flow": images["flow"][..., :1]})

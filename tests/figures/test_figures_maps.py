@@ -25,7 +25,11 @@ def drawn(figure):
 def test_the_channels_of_highest_variance_are_shown_highest_first():
     figure = _draw_feature_maps(IMAGE, {"level_1": features(), "level_2": features((6, 8), 1)}, None)
     names = [name for name, _ in drawn(figure)]
-    assert names[:3] == ["image\n24 × 32", "level_1\n12 × 16, 5 channels\nchannel 3", "level_2\n6 × 8, 1 channel\nchannel 0"]
+    assert names[:3] == [
+        "image\n24 × 32",
+        "level_1\n12 × 16, 5 channels\nchannel 3",
+        "level_2\n6 × 8, 1 channel\nchannel 0",
+    ]
     assert names[3:] == ["channel 1", "channel 4"]
     np.testing.assert_allclose(drawn(figure)[3][1], features()[..., 1])
 
@@ -46,7 +50,8 @@ def test_a_volume_and_its_features_are_cut_in_the_middle():
 
 
 def test_principal_components_carry_their_part_of_the_variance(rng):
-    # Two independent patterns of variance 9 : 1, mixed into four channels by orthonormal directions: the components are the patterns.
+    # Two independent patterns of variance 9 : 1, mixed into four channels by orthonormal directions: the components are
+    # the patterns.
     patterns = rng.standard_normal((2, 4096))
     patterns = np.linalg.qr((patterns - patterns.mean(axis=1, keepdims=True)).T)[0].T * [[3], [1]]
     directions = np.array([[0.8, 0.6, 0, 0], [0, 0, 0.6, 0.8]])
@@ -58,7 +63,9 @@ def test_principal_components_carry_their_part_of_the_variance(rng):
 
 
 def test_features_without_variance_are_drawn():
-    names = [name for name, _ in drawn(_draw_feature_maps(IMAGE, {"level_1": np.ones((12, 16, 2))}, None, components=True))]
+    names = [
+        name for name, _ in drawn(_draw_feature_maps(IMAGE, {"level_1": np.ones((12, 16, 2))}, None, components=True))
+    ]
     assert names[1:] == ["level_1\n12 × 16, 2 channels\ncomponent 1, 0%", "component 2, 0%"]
 
 
@@ -74,7 +81,13 @@ def test_the_map_has_a_bar_from_minus_1_to_1_and_its_mean():
 def test_before_and_after_share_one_scale():
     images = {"moving": IMAGE[::-1], "fixed": IMAGE, "warped": IMAGE}
     figure = _draw_similarity(images, {"map_before": np.zeros((24, 32, 1)), "map": np.ones((24, 32, 1))}, None, 0.5)
-    assert [name for name, _ in drawn(figure)] == ["Moving", "Fixed", "Warped", "DeepSim before\nmean 0.000", "DeepSim after\nmean 1.000"]
+    assert [name for name, _ in drawn(figure)] == [
+        "Moving",
+        "Fixed",
+        "Warped",
+        "DeepSim before\nmean 0.000",
+        "DeepSim after\nmean 1.000",
+    ]
     assert [axis.images[0].get_clim() for axis in figure.axes[3:5]] == [(0.5, 1)] * 2
 
 
@@ -95,7 +108,9 @@ def test_files_are_written_and_not_blank(tmp_path):
 
 
 def test_wrong_axes_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"the features of 'level_1'.*h, w, channels, without a batch axis. Received: \(1, 12, 16, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"the features of 'level_1'.*h, w, channels, without a batch axis. Received: \(1, 12, 16, 5\)"
+    ):
         figures.feature_maps(IMAGE, {"level_1": features()[None]}, tmp_path / "f")
     with pytest.raises(ValueError, match="feature maps. Expected: at least one level"):
         figures.feature_maps(IMAGE, {}, tmp_path / "f")

@@ -18,18 +18,31 @@ def pairs(classes=3, methods=("MSE", "identity")):
     """Three pairs a method; class c of method m has Dice 0.5, 0.6 and 0.9, plus c / 100, minus m / 10."""
     table = pd.DataFrame({"method": np.repeat(methods, 3), "dice_low": 0.0})
     for c in range(classes):
-        table[f"dice_{c}"] = np.tile([0.5, 0.6, 0.9], len(methods)) + c / 100 - np.repeat(np.arange(len(methods)), 3) / 10
+        table[f"dice_{c}"] = (
+            np.tile([0.5, 0.6, 0.9], len(methods)) + c / 100 - np.repeat(np.arange(len(methods)), 3) / 10
+        )
     return table
 
 
 def sweep():
-    rows = [("MSE", 1.0, 0.80, 0.10, 0.0), ("MSE", 0.01, 0.70, 0.40, 0.02), ("MSE", 0.1, 0.85, 0.20, 0.001), ("DeepSim", 0.5, 0.90, 0.15, 0.0)]
+    rows = [
+        ("MSE", 1.0, 0.80, 0.10, 0.0),
+        ("MSE", 0.01, 0.70, 0.40, 0.02),
+        ("MSE", 0.1, 0.85, 0.20, 0.001),
+        ("DeepSim", 0.5, 0.90, 0.15, 0.0),
+    ]
     table = pd.DataFrame(rows, columns=["method", "weight", "dice", "sd_log_jacobian", "folds"])
     return table.assign(chosen=[False, False, True, True])
 
 
 def noise():
-    table = pd.DataFrame({"method": ["MSE"] * 3 + ["NCC"] * 3, "sigma": [0.1, 0.0, 0.35] * 2, "dice": [0.89, 0.90, 0.85, 0.87, 0.88, 0.80]})
+    table = pd.DataFrame(
+        {
+            "method": ["MSE"] * 3 + ["NCC"] * 3,
+            "sigma": [0.1, 0.0, 0.35] * 2,
+            "dice": [0.89, 0.90, 0.85, 0.87, 0.88, 0.80],
+        }
+    )
     return table.assign(dice_low=table["dice"] - 0.01, dice_high=table["dice"] + 0.02)
 
 
@@ -77,7 +90,9 @@ def test_the_background_and_names_are_shown_on_request():
 def test_classes_are_ordered_by_number_and_57_stand_in_three_columns_from_top_to_bottom():
     figure = _draw_dice_per_class(pairs(58, EIGHT), "Many classes")
     assert class_names(figure) == [f"class {c}" for c in range(1, 58)]
-    assert len(figure.axes) == 3 and all(axis.yaxis_inverted() and axis.get_ylim() == figure.axes[0].get_ylim() for axis in figure.axes)
+    assert len(figure.axes) == 3 and all(
+        axis.yaxis_inverted() and axis.get_ylim() == figure.axes[0].get_ylim() for axis in figure.axes
+    )
     assert max(figure.get_size_inches()) < 17 and not overlaps(text_boxes(figure))
 
 
@@ -114,12 +129,20 @@ def test_the_chosen_weight_has_a_ring_and_the_reference_a_line():
 
 
 def test_weights_are_written_where_they_hide_nothing():
-    rows = [(method, w, 0.9 - 0.002 * n - 0.02 / w, 0.3 / w + 0.005 * n, 0.0) for n, method in enumerate(EIGHT) for w in range(1, 11)]
-    figure = _draw_smoothness(pd.DataFrame(rows, columns=["method", "weight", "dice", "sd_log_jacobian", "folds"]), "Eight methods")
+    rows = [
+        (method, w, 0.9 - 0.002 * n - 0.02 / w, 0.3 / w + 0.005 * n, 0.0)
+        for n, method in enumerate(EIGHT)
+        for w in range(1, 11)
+    ]
+    figure = _draw_smoothness(
+        pd.DataFrame(rows, columns=["method", "weight", "dice", "sd_log_jacobian", "folds"]), "Eight methods"
+    )
     axis = figure.axes[0]
     boxes = text_boxes(figure)
     assert 10 < len(axis.texts) < 80 and not overlaps(boxes)  # crowded ones are left out
-    points = axis.transData.transform(np.concatenate([line.get_xydata() for line in axis.lines if len(line.get_xydata())]))
+    points = axis.transData.transform(
+        np.concatenate([line.get_xydata() for line in axis.lines if len(line.get_xydata())])
+    )
     assert not any(text.get_window_extent().contains(*point) for text in axis.texts for point in points)
 
 
@@ -148,7 +171,11 @@ def test_ten_methods_look_different_without_colour():
     found = looks(["MSE", "identity", *EIGHT[1:], "SyN", "SyN + DeepSim"])
     assert next(iter(found)) == "identity"
     hollow = [look["markerfacecolor"] == "white" for look in found.values()]
-    assert len({(str(look["linestyle"]), look["marker"], h) for look, h in zip(found.values(), hollow)}) == len(found) == 11
+    assert (
+        len({(str(look["linestyle"]), look["marker"], h) for look, h in zip(found.values(), hollow)})
+        == len(found)
+        == 11
+    )
 
 
 def test_title_and_legend_do_not_overlap():
@@ -176,7 +203,9 @@ def test_files_are_written_and_not_blank(tmp_path):
 
 
 def test_a_missing_column_is_named(tmp_path):
-    with pytest.raises(ValueError, match="the Dice of each class.*'method', as in pairs.csv.*Received: the columns dice_low, dice_0"):
+    with pytest.raises(
+        ValueError, match="the Dice of each class.*'method', as in pairs.csv.*Received: the columns dice_low, dice_0"
+    ):
         figures.dice_per_class(pairs().drop(columns="method"), tmp_path / "f")
     with pytest.raises(ValueError, match="the sweep.*the column 'folds'"):
         figures.smoothness(sweep().drop(columns="folds"), tmp_path / "f")
@@ -185,7 +214,9 @@ def test_a_missing_column_is_named(tmp_path):
 
 
 def test_nothing_to_draw_is_an_error_that_says_what_is_missing(tmp_path):
-    with pytest.raises(ValueError, match=r"a column dice_<number> of a class other than the background \(0\) with a Dice"):
+    with pytest.raises(
+        ValueError, match=r"a column dice_<number> of a class other than the background \(0\) with a Dice"
+    ):
         figures.dice_per_class(pairs(1), tmp_path / "f")
     with pytest.raises(ValueError, match="method 'DeepSim'.*a Dice and an SD log|J| for at least one weight"):
         figures.smoothness(sweep().assign(dice=[0.8, 0.7, 0.85, np.nan]), tmp_path / "f")

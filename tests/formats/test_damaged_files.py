@@ -44,7 +44,11 @@ def test_a_flipped_bit_in_a_file_with_a_checksum_is_caught(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize("kept", [0.0, 0.01, 0.3, 0.6, 0.9, 0.98])
 def test_a_truncated_picture_is_named(tmp_path, suffix, kept):
-    path = write_pages(tmp_path / f"t013.{suffix}", noise((64, 64), high=255), **({"compression": "tiff_lzw"} if suffix == "tif" else {}))
+    path = write_pages(
+        tmp_path / f"t013.{suffix}",
+        noise((64, 64), high=255),
+        **({"compression": "tiff_lzw"} if suffix == "tif" else {}),
+    )
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(ValueError, match=f"Cannot read .*t013.{suffix}.* seems truncated"):
@@ -54,7 +58,8 @@ def test_a_truncated_picture_is_named(tmp_path, suffix, kept):
 @pytest.mark.filterwarnings("ignore:.*(Truncated|Corrupt)")  # Pillow's
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
 def test_a_stack_cut_anywhere_never_comes_back_short(tmp_path, compression):
-    # Pillow alone returns one or two of the three pages for every tenth length. Where only padding or metadata was cut, all are there.
+    # Pillow alone returns one or two of the three pages for every tenth length. Where only padding or metadata was cut,
+    # all are there.
     array = noise((3, 16, 16), high=255)
     path = write_pages(tmp_path / "stack.tif", array, compression=compression)
     content = path.read_bytes()
@@ -90,7 +95,10 @@ def test_pickled_objects_are_refused_and_not_executed(tmp_path, name, read):
 def test_a_fourth_axis_is_refused(tmp_path, read):
     for name in ("a.nii.gz", "a.nii", "a.mgz", "a.npy", "a.npz"):
         write_any(tmp_path / name, noise((4, 5, 6, 2)))
-        with pytest.raises(ValueError, match=rf"{name} holds an array of shape \(4, 5, 6, 2\). Expected a 2-D or 3-D image of one channel"):
+        with pytest.raises(
+            ValueError,
+            match=rf"{name} holds an array of shape \(4, 5, 6, 2\). Expected a 2-D or 3-D image of one channel",
+        ):
             read(tmp_path / name)
 
 
@@ -111,20 +119,32 @@ def test_colour_is_refused(tmp_path, mode, read):
 
 def test_pages_of_different_shapes_are_refused(tmp_path):
     Image.new("L", (4, 5)).save(tmp_path / "a.tif", save_all=True, append_images=[Image.new("L", (4, 6))])
-    with pytest.raises(ValueError, match=r"a.tif has pages of shapes \[\(5, 4\), \(6, 4\)\]. Expected pages \(rows, columns\) of one shape"):
+    with pytest.raises(
+        ValueError,
+        match=r"a.tif has pages of shapes \[\(5, 4\), \(6, 4\)\]. Expected pages \(rows, columns\) of one shape",
+    ):
         read_volume(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.nii.gz", "a NIfTI image"), ("a.nii", "a NIfTI image"), ("a.mgz", "an MGZ image"), ("a.tif", "a PNG or TIFF image"),
-     ("a.png", "a PNG or TIFF image"), ("a.npy", "a NumPy array"), ("a.npz", "a NumPy array")],
-)  # fmt: skip
+    [
+        ("a.nii.gz", "a NIfTI image"),
+        ("a.nii", "a NIfTI image"),
+        ("a.mgz", "an MGZ image"),
+        ("a.tif", "a PNG or TIFF image"),
+        ("a.png", "a PNG or TIFF image"),
+        ("a.npy", "a NumPy array"),
+        ("a.npz", "a NumPy array"),
+    ],
+)
 @pytest.mark.parametrize("content", [b"", b"no image\n" * 100])
 @pytest.mark.parametrize("read", [read_volume, read_header])
 def test_a_renamed_text_file_is_no_image(tmp_path, name, expected, content, read):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"Cannot read .*{name} \({len(content)} bytes\): expected {expected}.*copy it again"):
+    with pytest.raises(
+        ValueError, match=rf"Cannot read .*{name} \({len(content)} bytes\): expected {expected}.*copy it again"
+    ):
         read(tmp_path / name)
 
 
@@ -143,12 +163,15 @@ def test_another_ending_a_missing_file_and_a_folder_are_refused(tmp_path, read):
 
 def test_an_npz_of_several_arrays_needs_the_known_names(tmp_path):
     np.savez(tmp_path / "a.npz", image=VOLUME, age=71)
-    with pytest.raises(ValueError, match=r"a.npz holds the arrays \['image', 'age'\]. Expected one array, or one named labels or seg"):
+    with pytest.raises(
+        ValueError, match=r"a.npz holds the arrays \['image', 'age'\]. Expected one array, or one named labels or seg"
+    ):
         read_volume(tmp_path / "a.npz", kind="labels")
 
 
 @pytest.mark.parametrize(
-    ("name", "written"), [("a.nii.gz", "b.nii"), ("a.nii", "b.nii.gz"), ("a.npz", "b.npy"), ("a.npy", "b.npz"), ("a.mgz", "b.nii.gz")]
+    ("name", "written"),
+    [("a.nii.gz", "b.nii"), ("a.nii", "b.nii.gz"), ("a.npz", "b.npy"), ("a.npy", "b.npz"), ("a.mgz", "b.nii.gz")],
 )
 def test_the_wrong_ending_is_refused(tmp_path, name, written):
     write_any(tmp_path / written, VOLUME).rename(tmp_path / name)

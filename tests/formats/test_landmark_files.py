@@ -22,7 +22,9 @@ def test_files_with_and_without_a_header_hold_the_same_landmarks(text, tmp_path)
 
 def test_landmarks_that_numpy_writes_come_back(rng, tmp_path):
     points = rng.uniform(0, 100, (30, 2))
-    np.savetxt(tmp_path / "landmarks.csv", points, delimiter=",")  # as Learn2Reg's files are read: np.loadtxt(path, delimiter=",")
+    np.savetxt(
+        tmp_path / "landmarks.csv", points, delimiter=","
+    )  # as Learn2Reg's files are read: np.loadtxt(path, delimiter=",")
     np.testing.assert_allclose(read_landmarks(tmp_path / "landmarks.csv"), points)
 
 

@@ -55,7 +55,8 @@ def test_the_files_own_slope_is_applied(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("stored", "shape"), [((5, 6, 7, 1), (5, 6, 7)), ((5, 6, 1), (5, 6)), ((5, 6, 1, 1), (5, 6)), ((5, 6), (5, 6)), ((1, 6, 7), (1, 6, 7))]
+    ("stored", "shape"),
+    [((5, 6, 7, 1), (5, 6, 7)), ((5, 6, 1), (5, 6)), ((5, 6, 1, 1), (5, 6)), ((5, 6), (5, 6)), ((1, 6, 7), (1, 6, 7))],
 )
 def test_trailing_axes_of_one_are_dropped(tmp_path, stored, shape):
     array = noise(stored)
@@ -77,14 +78,36 @@ def tiff(order, bits, sample_format, pixels):
     """A one-page TIFF (1, n) written by hand from the specification: header, pixels, one directory."""
     number = {"<": "little", ">": "big"}[order]
     width, data = len(pixels) // (bits // 8), pixels + b"\0" * (len(pixels) % 2)
-    tags = [(256, width), (257, 1), (258, bits), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, len(pixels)), (339, sample_format)]
-    start = {"<": b"II", ">": b"MM"}[order] + (42).to_bytes(2, number) + (8 + len(data)).to_bytes(4, number) + data + len(tags).to_bytes(2, number)
-    entries = (t.to_bytes(2, number) + (4).to_bytes(2, number) + (1).to_bytes(4, number) + value.to_bytes(4, number) for t, value in tags)  # 4: LONG
+    tags = [
+        (256, width),
+        (257, 1),
+        (258, bits),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, 1),
+        (279, len(pixels)),
+        (339, sample_format),
+    ]
+    start = (
+        {"<": b"II", ">": b"MM"}[order]
+        + (42).to_bytes(2, number)
+        + (8 + len(data)).to_bytes(4, number)
+        + data
+        + len(tags).to_bytes(2, number)
+    )
+    entries = (
+        t.to_bytes(2, number) + (4).to_bytes(2, number) + (1).to_bytes(4, number) + value.to_bytes(4, number)
+        for t, value in tags
+    )  # 4: LONG
     return start + b"".join(entries) + bytes(4)
 
 
 # Pillow refuses unsigned 32 bits of that order: ">u4" is missing.
-@pytest.mark.parametrize("dtype", ["<u1", "<i1", "<u2", "<i2", "<u4", "<i4", "<f4", ">u1", ">i1", ">u2", ">i2", ">i4", ">f4"])
+@pytest.mark.parametrize(
+    "dtype", ["<u1", "<i1", "<u2", "<i2", "<u4", "<i4", "<f4", ">u1", ">i1", ">u2", ">i2", ">i4", ">f4"]
+)
 def test_signed_unsigned_and_both_byte_orders_of_tiff_are_told_apart(tmp_path, dtype):
     ends = [0, 1, 1.5] if "f" in dtype else [np.iinfo(dtype).min, 1, np.iinfo(dtype).max]
     array, sample_format = np.array([ends], dtype), {"u": 1, "i": 2, "f": 3}[dtype[1]]
@@ -97,7 +120,9 @@ def test_signed_unsigned_and_both_byte_orders_of_tiff_are_told_apart(tmp_path, d
 def test_a_tiff_that_pillow_does_not_know_is_not_called_damaged(tmp_path, dtype):
     array = np.array([[0, 1, 2, 3]], dtype)
     (tmp_path / "a.tif").write_bytes(tiff(dtype[0], array.itemsize * 8, {"f": 3, "u": 1}[dtype[1]], array.tobytes()))
-    with pytest.raises(ValueError, match="Cannot read .*a.tif: a TIFF of a kind that Pillow does not know.* Save it with 8 or 16 bits"):
+    with pytest.raises(
+        ValueError, match="Cannot read .*a.tif: a TIFF of a kind that Pillow does not know.* Save it with 8 or 16 bits"
+    ):
         read_volume(tmp_path / "a.tif")
 
 

@@ -25,7 +25,15 @@ def warped(image, flow, interpolation="linear"):
 @pytest.mark.parametrize(
     ("target", "expected"),
     # An odd number of voxels leaves the larger half behind the image.
-    [(3, [1, 2, 3]), (4, [1, 2, 3, 3]), (5, [1, 1, 2, 3, 3]), (6, [1, 1, 2, 3, 3, 3]), (7, [1, 1, 1, 2, 3, 3, 3]), (2, [2, 3]), (1, [2])],
+    [
+        (3, [1, 2, 3]),
+        (4, [1, 2, 3, 3]),
+        (5, [1, 1, 2, 3, 3]),
+        (6, [1, 1, 2, 3, 3, 3]),
+        (7, [1, 1, 1, 2, 3, 3, 3]),
+        (2, [2, 3]),
+        (1, [2]),
+    ],
 )
 def test_padding_continues_the_border_and_cropping_keeps_the_centre(target, expected):
     np.testing.assert_array_equal(fit_image(row(1, 2, 3), (1, target), "pad"), row(*expected))
@@ -60,7 +68,9 @@ def test_resampling_to_a_finer_grid_has_half_pixel_centres():
     # Fine voxels 0 .. 3 lie at -0.25, 0.25, 0.75, 1.25 of the coarse ones; beyond the border its value continues.
     np.testing.assert_allclose(fit_image(row(0, 4), (1, 4), "resample"), row(0, 1, 3, 4), atol=1e-6)
     np.testing.assert_array_equal(fit_labels(np.array([[1, 2]]), (1, 4), "resample"), [[1, 1, 2, 2]])
-    np.testing.assert_array_equal(fit_labels(np.array([[1, 2, 3]]), (1, 5), "resample"), [[1, 1, 2, 3, 3]])  # at .1 .7 1 1.3 1.9
+    np.testing.assert_array_equal(
+        fit_labels(np.array([[1, 2, 3]]), (1, 5), "resample"), [[1, 1, 2, 3, 3]]
+    )  # at .1 .7 1 1.3 1.9
 
 
 def test_the_same_size_stays_as_it_is():
@@ -79,12 +89,17 @@ def test_no_flow_on_the_grid_shows_the_same_grid_points_in_both_images(fit, grid
     assert found.shape == (*fixed_shape, 2) and found.dtype == np.float32
     for axis in (0, 1):
         on_grid = coordinates(fixed_shape, grid, fit, axis)
-        pointed = np.interp(np.arange(fixed_shape[axis]) + found.take(0, 1 - axis)[:, axis], *extended(moving_shape, grid, fit, axis))
+        pointed = np.interp(
+            np.arange(fixed_shape[axis]) + found.take(0, 1 - axis)[:, axis], *extended(moving_shape, grid, fit, axis)
+        )
         np.testing.assert_allclose(pointed, on_grid, atol=1e-4)
 
 
 def coordinates(shape, grid, fit, axis):
-    """The grid's coordinate of each voxel of an axis, read off `fit_image` of images that show it: independent of the code under test."""
+    """The grid's coordinate of each voxel of an axis, read off `fit_image` of images that show it.
+
+    Independent of the code under test.
+    """
     n, target, factor = shape[axis], grid[axis], int(fit.partition(":")[2] or 1)
     if fit == "resample":
         return (np.arange(n) + 0.5) * target / n - 0.5
@@ -102,7 +117,8 @@ def extended(shape, grid, fit, axis):
 
 
 def test_a_marked_voxel_maps_back_through_padding():
-    # 9 x 12 lies at rows 3-11, columns 2-13 of 16 x 16; 12 x 7 at rows 2-13, columns 4-10. Moving (4, 3) is grid (6, 7), fixed (5, 6) is grid (8, 8).
+    # 9 x 12 lies at rows 3-11, columns 2-13 of 16 x 16; 12 x 7 at rows 2-13, columns 4-10. Moving (4, 3) is grid (6,
+    # 7), fixed (5, 6) is grid (8, 8).
     moving, fixed = np.zeros((12, 7), np.float32), np.zeros((9, 12), np.float32)
     moving[4, 3], fixed[5, 6] = 1, 1
     np.testing.assert_array_equal(np.argwhere(fit_image(moving[..., None], (16, 16), "pad")[..., 0]), [[6, 7]])
@@ -144,9 +160,12 @@ def test_a_varying_flow_is_sampled_at_the_voxels_of_the_fixed_image():
 
 @pytest.mark.parametrize(("fit", "grid"), [("pad", (40, 44)), ("pad:2", (20, 22)), ("resample", (24, 24))])
 def test_registering_on_the_grid_registers_the_images(fit, grid):
-    # A blob at known places in files of different sizes: the constant grid flow that joins them, brought back, joins them in the files.
+    # A blob at known places in files of different sizes: the constant grid flow that joins them, brought back, joins
+    # them in the files.
     def image(shape, centre):
-        return ndimage.gaussian_filter(np.float32(np.indices(shape).transpose(1, 2, 0) == centre).prod(-1), 3)[..., None]
+        return ndimage.gaussian_filter(np.float32(np.indices(shape).transpose(1, 2, 0) == centre).prod(-1), 3)[
+            ..., None
+        ]
 
     moving, fixed = image((32, 40), (14, 22)), image((36, 30), (19, 12))
     at_moving, at_fixed = (np.array(ndimage.center_of_mass(fit_image(i, grid, fit)[..., 0])) for i in (moving, fixed))

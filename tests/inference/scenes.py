@@ -1,4 +1,7 @@
-"""Files for the tests of registration: one anatomy, known as a function of the world, on any grid; and models whose flow is not zero."""
+"""Files for the tests of registration.
+
+One anatomy, known as a function of the world, on any grid; and models whose flow is not zero.
+"""
 
 import functools
 
@@ -20,7 +23,10 @@ def anatomy(points):
 
 
 def affine(shape, spacing=(1.0, 1.0, 1.0), axes="RAS", angles=(0, 0, 0), centre=(0, 0, 0)):
-    """Voxel to world: `axes` as nibabel names them, then turned by angles in degrees; the field of view is centred on `centre`."""
+    """Voxel to world.
+
+    `axes` as nibabel names them, then turned by angles in degrees; the field of view is centred on `centre`.
+    """
     matrix = np.zeros((3, 3))
     for axis, code in enumerate(axes):
         row = next(k for k, ends in enumerate(("LR", "PA", "IS")) if code in ends)
@@ -44,7 +50,8 @@ def save_volume(path, shape, voxels, *, shift=(0, 0, 0), scale=100):
     return path
 
 
-@functools.cache  # a model of the same arguments is the same model: building and tracing one takes longer than most tests
+# a model of the same arguments is the same model: building and tracing one takes longer than most tests
+@functools.cache
 def wavy_model(shape, strength=0.5, offset=1.0, **arguments):
     """An untrained network whose flow is large: random weights in its last layer. Do not train it."""
     keras.utils.set_random_seed(0)

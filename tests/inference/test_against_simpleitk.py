@@ -10,13 +10,23 @@ from scenes import affine, save_volume, wavy_model
 from deepsim_tf import inference
 
 PAIRS = {  # (shape, voxel sizes, axes, angles, centre) of fixed and moving
-    "straight": (((30, 32, 28), (2, 2, 2), "RAS", (0, 0, 0), (0, 0, 0)), ((28, 30, 30), (2, 2, 2), "RAS", (0, 0, 0), (1, -2, 2))),
-    "oblique": (((28, 26, 30), (2, 2.2, 1.9), "RAS", (12, -8, 20), (2, 1, -3)), ((34, 30, 28), (1.8, 2, 2.3), "RAS", (-5, 7, 3), (-2, 3, 1))),
-    "anisotropic, flipped": (((52, 10, 50), (1.1, 6, 1.2), "LSP", (0, 0, 0), (0, 2, 0)), ((12, 44, 46), (5, 1.4, 1.3), "IRA", (0, 4, -3), (1, 0, 2))),
-    "oblique, anisotropic, flipped": (
-        ((14, 40, 42), (4, 1.5, 1.4), "SLA", (15, 10, -12), (1, 0, 2)), ((40, 12, 40), (1.5, 5, 1.6), "PIR", (-8, 3, 25), (0, 1, -1)),
+    "straight": (
+        ((30, 32, 28), (2, 2, 2), "RAS", (0, 0, 0), (0, 0, 0)),
+        ((28, 30, 30), (2, 2, 2), "RAS", (0, 0, 0), (1, -2, 2)),
     ),
-}  # fmt: skip
+    "oblique": (
+        ((28, 26, 30), (2, 2.2, 1.9), "RAS", (12, -8, 20), (2, 1, -3)),
+        ((34, 30, 28), (1.8, 2, 2.3), "RAS", (-5, 7, 3), (-2, 3, 1)),
+    ),
+    "anisotropic, flipped": (
+        ((52, 10, 50), (1.1, 6, 1.2), "LSP", (0, 0, 0), (0, 2, 0)),
+        ((12, 44, 46), (5, 1.4, 1.3), "IRA", (0, 4, -3), (1, 0, 2)),
+    ),
+    "oblique, anisotropic, flipped": (
+        ((14, 40, 42), (4, 1.5, 1.4), "SLA", (15, 10, -12), (1, 0, 2)),
+        ((40, 12, 40), (1.5, 5, 1.6), "PIR", (-8, 3, 25), (0, 1, -1)),
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +35,16 @@ def model():
 
 
 def resampled_by_itk(moving, fixed, flow, interpolator=sitk.sitkLinear):
-    """The moving file through ITK's own transform, and where it was inside the moving image; arrays in ITK's order of axes."""
+    """The moving file through ITK's own transform, and where it was inside the moving image.
+
+    Arrays in ITK's order of axes.
+    """
     moving, fixed = (sitk.ReadImage(str(path)) for path in (moving, fixed))
     transform = sitk.DisplacementFieldTransform(sitk.ReadImage(str(flow), sitk.sitkVectorFloat64))
     inside = sitk.Resample(moving * 0 + 1, fixed, transform, sitk.sitkLinear, 0.0)
-    return sitk.GetArrayFromImage(sitk.Resample(moving, fixed, transform, interpolator, 0.0)), sitk.GetArrayFromImage(inside) > 0.999
+    return sitk.GetArrayFromImage(sitk.Resample(moving, fixed, transform, interpolator, 0.0)), sitk.GetArrayFromImage(
+        inside
+    ) > 0.999
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -46,7 +61,9 @@ def test_itk_warps_the_original_files_to_our_image(model, name, tmp_path):
     assert inside.mean() > 0.4
     assert np.abs(ours - expected)[inside].mean() < 1e-4 * span  # asked for: 0.5 %
     assert 1.5 < found.field.lengths()[0] < 10  # mm
-    still = sitk.GetArrayFromImage(sitk.Resample(sitk.ReadImage(str(moving)), sitk.ReadImage(str(fixed)), sitk.Transform(), sitk.sitkLinear, 0.0))
+    still = sitk.GetArrayFromImage(
+        sitk.Resample(sitk.ReadImage(str(moving)), sitk.ReadImage(str(fixed)), sitk.Transform(), sitk.sitkLinear, 0.0)
+    )
     assert np.abs(still - expected)[inside].mean() > 0.02 * span  # what a flow of zero would give
 
 
@@ -87,13 +104,19 @@ def test_the_log_jacobian_is_that_of_itk(model, tmp_path):
 def test_itk_warps_a_microscope_image_by_our_flow_in_pixels(fit, texture, tmp_path):
     sizes = {"moving": (50, 61), "fixed": (46, 64)} if fit else {"moving": (46, 64), "fixed": (46, 64)}
     for seed, (name, shape) in enumerate(sizes.items()):
-        Image.fromarray((255 * texture(shape, seed=seed, smooth=4)[0, ..., 0]).astype("uint8")).save(tmp_path / f"{name}.tif")
-    found = inference.register_pair(wavy_model((48, 56), image_fit=fit), tmp_path / "moving.tif", tmp_path / "fixed.tif")
+        Image.fromarray((255 * texture(shape, seed=seed, smooth=4)[0, ..., 0]).astype("uint8")).save(
+            tmp_path / f"{name}.tif"
+        )
+    found = inference.register_pair(
+        wavy_model((48, 56), image_fit=fit), tmp_path / "moving.tif", tmp_path / "fixed.tif"
+    )
     inference.write_field(found.field, tmp_path / "flow.nii.gz")
     header = nibabel.load(tmp_path / "flow.nii.gz").header
     assert header["dim"][:6].tolist() == [5, 64, 46, 1, 1, 2] and int(header["intent_code"]) == 1007
     for name in ("moving", "fixed"):  # ITK would keep 8 bits
-        sitk.WriteImage(sitk.Cast(sitk.ReadImage(str(tmp_path / f"{name}.tif")), sitk.sitkFloat32), str(tmp_path / f"{name}.mha"))
+        sitk.WriteImage(
+            sitk.Cast(sitk.ReadImage(str(tmp_path / f"{name}.tif")), sitk.sitkFloat32), str(tmp_path / f"{name}.mha")
+        )
     expected, inside = resampled_by_itk(tmp_path / "moving.mha", tmp_path / "fixed.mha", tmp_path / "flow.nii.gz")
     assert inside.mean() > 0.7 and found.field.lengths()[0] > 0.8
     np.testing.assert_allclose(found.warped[inside], expected[inside], atol=0.02)  # of 255

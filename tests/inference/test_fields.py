@@ -26,14 +26,22 @@ def interior(shape, margin=2):
 def test_the_determinant_is_that_of_the_map_whatever_the_voxels():
     np.testing.assert_allclose(linear_field().determinant(), np.linalg.det(np.eye(3) + MATRIX), atol=1e-4)
     long = (80, 5, 4)  # more than one slab
-    np.testing.assert_allclose(linear_field(long, affine(long)).determinant(), np.linalg.det(np.eye(3) + MATRIX), atol=1e-4)
+    np.testing.assert_allclose(
+        linear_field(long, affine(long)).determinant(), np.linalg.det(np.eye(3) + MATRIX), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize("unit", ["mm", "pixels"])
 def test_a_field_comes_back_from_its_file(ndim, unit, rng, tmp_path):
     shape = SHAPE[:ndim]
-    voxels = pixel_affine(ndim) if unit == "pixels" else VOXELS if ndim == 3 else np.array([[0, -2.0, 5], [1.5, 0, -4], [0, 0, 1]])
+    voxels = (
+        pixel_affine(ndim)
+        if unit == "pixels"
+        else VOXELS
+        if ndim == 3
+        else np.array([[0, -2.0, 5], [1.5, 0, -4], [0, 0, 1]])
+    )
     field = Field(rng.normal(size=(*shape, ndim)).astype("float32"), voxels, unit)
     inference.write_field(field, tmp_path / "flow.nii.gz")
     found = inference.read_field(tmp_path / "flow.nii.gz")
@@ -49,14 +57,22 @@ def test_files_that_are_no_displacement_fields_are_refused(tmp_path):
     image = nibabel.Nifti1Image(np.full((4, 4, 4, 1, 3), np.nan, "float32"), np.eye(4))
     image.header.set_intent(1007)
     nibabel.save(image, tmp_path / "nan.nii.gz")
-    for name, match in [("none", "No file"), ("garbage", "Cannot read"), ("image", "has shape .4, 4, 4. and intent 0"),
-                        ("no_intent", "intent 0. Expected a NIfTI displacement field: intent 1007"), ("nan", "holds NaN")]:  # fmt: skip
+    for name, match in [
+        ("none", "No file"),
+        ("garbage", "Cannot read"),
+        ("image", "has shape .4, 4, 4. and intent 0"),
+        ("no_intent", "intent 0. Expected a NIfTI displacement field: intent 1007"),
+        ("nan", "holds NaN"),
+    ]:
         with pytest.raises(ValueError, match=match):
             inference.read_field(tmp_path / f"{name}.nii.gz")
 
 
 def test_composing_two_linear_maps_is_their_product():
-    first, second = linear_field((40, 40, 40), affine((40, 40, 40), (3, 3, 3))), linear_field(matrix=MATRIX.T, offset=(0.0, 1.0, -1.0))
+    first, second = (
+        linear_field((40, 40, 40), affine((40, 40, 40), (3, 3, 3))),
+        linear_field(matrix=MATRIX.T, offset=(0.0, 1.0, -1.0)),
+    )
     found = inference.compose(first, second)
     points = world(SHAPE, VOXELS)
     between = points + points @ MATRIX + (0.0, 1.0, -1.0)  # second, then first
@@ -85,7 +101,11 @@ def test_the_inverse_of_a_linear_map_is_the_inverse_matrix():
     expected = (points - (1.0, -2.0, 0.5)) @ np.linalg.inv(np.eye(3) + MATRIX).T
     np.testing.assert_allclose(points + inverse.vectors, expected, atol=5e-3)
     report = inference.inverse_report(field, residual)
-    assert report.failed == report.folds == 0 and report.largest < 0.03 and str(report).endswith("mm. Converged everywhere.")
+    assert (
+        report.failed == report.folds == 0
+        and report.largest < 0.03
+        and str(report).endswith("mm. Converged everywhere.")
+    )
 
 
 def test_a_smooth_steep_field_and_its_inverse_cancel(rng):

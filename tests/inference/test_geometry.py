@@ -1,4 +1,7 @@
-"""Where images and the model's grid lie: as in training where the files are as in training, and right for all others."""
+"""Where images and the model's grid lie.
+
+As in training where the files are as in training, and right for all others.
+"""
 
 import deepsim_tf as ds  # isort: skip
 import nibabel
@@ -35,7 +38,9 @@ def test_a_file_like_the_training_images_comes_to_the_grid_as_they_did(fit, spac
     voxels = affine(size, centre=(5, 6, 7))
     geometry = inference.place(model, header(size, voxels), header(size, voxels))
     for name in ("moving", "fixed"):
-        np.testing.assert_allclose(geometry.onto_grid(name, image[..., 0]), fit_image(image, shape, fit or "resample"), atol=1e-6)
+        np.testing.assert_allclose(
+            geometry.onto_grid(name, image[..., 0]), fit_image(image, shape, fit or "resample"), atol=1e-6
+        )
 
 
 def test_the_grid_has_the_models_voxels_and_orientation_and_the_fixed_images_centre_and_tilt():
@@ -67,7 +72,9 @@ def test_far_on_the_way_down_ramps_stay_and_noise_goes(rng):
     ramp = geometry.onto_grid("fixed", np.indices(size)[1].astype("float32"))[..., 0]
     np.testing.assert_allclose(ramp[:, 1:-1], np.broadcast_to(centres[None, 1:-1, None], (6, 4, 6)), atol=1e-3)
     noise = geometry.onto_grid("fixed", rng.normal(size=size))
-    assert noise.std() < 0.06  # the mean over a block has 1 / sqrt(1000) = 0.03, single samples of it would have up to 1
+    assert (
+        noise.std() < 0.06
+    )  # the mean over a block has 1 / sqrt(1000) = 0.03, single samples of it would have up to 1
 
 
 @pytest.mark.parametrize("axes", ["LPS", "SRP", "AIL"])
@@ -83,10 +90,21 @@ def test_reoriented_files_have_the_same_flow_in_the_world(axes, tmp_path):
         turned.append(tmp_path / f"turned_{path.name}")
         nibabel.save(image.as_reoriented(ornt), turned[-1])
     assert "".join(nibabel.aff2axcodes(nibabel.load(turned[1]).affine)) == axes
-    as_it_was, reoriented = inference.register_pair(model, moving, fixed).field, inference.register_pair(model, *turned).field
+    as_it_was, reoriented = (
+        inference.register_pair(model, moving, fixed).field,
+        inference.register_pair(model, *turned).field,
+    )
     # nibabel turns the second field back, component by component: vectors in the world stay what they are
-    vectors = np.stack([nibabel.apply_orientation(reoriented.vectors[..., c], ornt_transform(io_orientation(reoriented.affine),
-                        io_orientation(as_it_was.affine))) for c in range(3)], axis=-1)  # fmt: skip
+    vectors = np.stack(
+        [
+            nibabel.apply_orientation(
+                reoriented.vectors[..., c],
+                ornt_transform(io_orientation(reoriented.affine), io_orientation(as_it_was.affine)),
+            )
+            for c in range(3)
+        ],
+        axis=-1,
+    )
     back = ornt_transform(io_orientation(reoriented.affine), io_orientation(as_it_was.affine))
     np.testing.assert_allclose(reoriented.affine @ inv_ornt_aff(back, reoriented.shape), as_it_was.affine, atol=1e-4)
     assert as_it_was.lengths()[0] > 1.5
@@ -96,14 +114,25 @@ def test_reoriented_files_have_the_same_flow_in_the_world(axes, tmp_path):
 def test_centres_align_images_that_are_far_apart(tmp_path):
     shape = (24, 24, 24)
     fixed = save_volume(tmp_path / "fixed.nii.gz", shape, affine(shape, (2.5, 2.5, 2.5)))
-    near, far = (save_volume(tmp_path / f"{k}.nii.gz", shape, affine(shape, (2.5, 2.5, 2.5), centre=(k, 0, -k)), shift=(k, 0, -k)) for k in (0, 200))
+    near, far = (
+        save_volume(
+            tmp_path / f"{k}.nii.gz", shape, affine(shape, (2.5, 2.5, 2.5), centre=(k, 0, -k)), shift=(k, 0, -k)
+        )
+        for k in (0, 200)
+    )
     model = wavy_model((20, 20, 20), spacing=(3, 3, 3), orientation="RAS", image_fit="pad")
     expected = inference.register_pair(model, near, fixed)
     apart = inference.register_pair(model, far, fixed)
-    assert any("share only 0 % of the smaller one" in text and "--align centres" in text and "ANTs" in text for text in apart.warnings)
+    assert any(
+        "share only 0 % of the smaller one" in text and "--align centres" in text and "ANTs" in text
+        for text in apart.warnings
+    )
     aligned = inference.register_pair(model, far, fixed, align="centres")
     assert expected.warnings == aligned.warnings == []
-    assert aligned.numbers["align"] == {"by": "centres", "translation": [-200.0, 0.0, -200.0]}  # LPS: from fixed to moving
+    assert aligned.numbers["align"] == {
+        "by": "centres",
+        "translation": [-200.0, 0.0, -200.0],
+    }  # LPS: from fixed to moving
     np.testing.assert_allclose(aligned.field.vectors - (200, 0, -200), expected.field.vectors, atol=1e-3)
     np.testing.assert_allclose(aligned.warped, expected.warped, atol=0.05)
 
@@ -170,7 +199,11 @@ def test_data_sets_and_models_remember_orientation_and_voxel_size(tmp_path):
         rows.append(f"{k}.nii.gz,{'train' if k < 2 else 'val'}")
     (tmp_path / "own.csv").write_text("\n".join(rows))
     images = ds.data.from_csv(tmp_path / "own.csv", "train")
-    assert images.orientation == images.downsampled(2).orientation == "LAS" and images.downsampled(2).spacing == (4, 6, 8)
+    assert images.orientation == images.downsampled(2).orientation == "LAS" and images.downsampled(2).spacing == (
+        4,
+        6,
+        8,
+    )
     assert ds.data.from_csv(tmp_path / "own.csv", "train", slices=True).orientation is None
     assert ds.data.synthetic("cells", "train", size=(32, 32), count=1).orientation is None
     assert read_header(tmp_path / "0.nii.gz").orientation == "LAS"
@@ -180,7 +213,10 @@ def test_data_sets_and_models_remember_orientation_and_voxel_size(tmp_path):
     assert (loaded.spacing, loaded.orientation) == ((2.0, 3.0, 4.0), "LAS")
 
 
-@pytest.mark.parametrize(("arguments", "match"), [({"spacing": (1, 0, 1)}, "spacing must be 3 voxel sizes"), ({"orientation": "RAR"}, "'RAS'")])
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [({"spacing": (1, 0, 1)}, "spacing must be 3 voxel sizes"), ({"orientation": "RAR"}, "'RAS'")],
+)
 def test_an_impossible_frame_is_refused(arguments, match):
     with pytest.raises(ValueError, match=match):
         ds.models.registration_model((8, 8, 8), features=(2,), **arguments)

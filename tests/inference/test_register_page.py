@@ -1,4 +1,7 @@
-"""docs/register.md runs from top to bottom: its commands, its CSV file and its Python, on files of the names it uses."""
+"""docs/register.md runs from top to bottom.
+
+Its commands, its CSV file and its Python, on files of the names it uses.
+"""
 
 import deepsim_tf as ds  # isort: skip
 import pathlib
@@ -28,7 +31,9 @@ def make_files():
     wavy_model((64, 48)).save("runs/cells/model.keras")
 
     model = wavy_model((20, 22, 18), strength=0.1, spacing=(3, 3, 3), orientation="RAS", image_fit="pad")
-    model.compile("adam", ds.losses.LocalNCC(window=5), regularizer=ds.losses.Diffusion(), weight=0.5)  # which --refine goes on with
+    model.compile(
+        "adam", ds.losses.LocalNCC(window=5), regularizer=ds.losses.Diffusion(), weight=0.5
+    )  # which --refine goes on with
     model.save("runs/brains/model.keras")
     brains = pathlib.Path("brains")
     save_volume(brains / "atlas.nii.gz", (30, 32, 28), affine((30, 32, 28), (2, 2, 2)))
@@ -57,5 +62,7 @@ def test_the_page_on_registering_files_runs(tmp_path, monkeypatch, capsys):
     assert set(np.unique(nibabel.load(results / "patient_labels_on_atlas.nii.gz").get_fdata())) == {0, 17}
     assert list(pandas.read_csv(results / "all" / "summary.csv")["name"]) == ["patient_1", "patient_2"]
     # There and back is nearer to the identity than the flow is, but for what left the field of view.
-    flow, both = (ds.inference.read_field(results / name).lengths()[0] for name in ("brains/flow.nii.gz", "there_and_back.nii.gz"))
+    flow, both = (
+        ds.inference.read_field(results / name).lengths()[0] for name in ("brains/flow.nii.gz", "there_and_back.nii.gz")
+    )
     assert both < min(1, flow / 2)

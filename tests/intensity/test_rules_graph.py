@@ -28,5 +28,7 @@ def test_quantiles_lie_between_neighbours_as_numpy_puts_them(rng, q):
 @pytest.mark.parametrize("rule", ["minmax", "quantile"])
 def test_an_image_without_contrast_is_refused_when_it_is_sent(rule):
     images = np.stack([np.eye(8), np.ones((8, 8))])[..., None].astype("float32")
-    with pytest.raises(tf.errors.InvalidArgumentError, match=f"the intensity rule {rule} needs contrast, and an image has none"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=f"the intensity rule {rule} needs contrast, and an image has none"
+    ):
         tf.function(scale_intensity)(tf.constant(images), rule)

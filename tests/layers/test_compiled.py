@@ -1,4 +1,7 @@
-"""Large images are warped and integrated under XLA within a graph: the same numbers, and no trace of it in a saved model."""
+"""Large images are warped and integrated under XLA within a graph.
+
+The same numbers, and no trace of it in a saved model.
+"""
 
 import deepsim_tf as ds  # isort: skip
 import numpy as np
@@ -31,7 +34,9 @@ def test_a_warp_under_xla_has_the_numbers_of_the_plain_one(interpolation):
     concrete = traced(lambda i, f: ds.layers.warp(i, f, interpolation=interpolation), images, flow)
     assert compiled_parts(concrete)
     # Eager mode does not compile; its numbers are those of VoxelMorph's layer (test_warp.py).
-    np.testing.assert_allclose(concrete(images, flow), ds.layers.warp(images, flow, interpolation=interpolation), atol=1e-5)
+    np.testing.assert_allclose(
+        concrete(images, flow), ds.layers.warp(images, flow, interpolation=interpolation), atol=1e-5
+    )
 
 
 def test_integration_under_xla_has_the_numbers_and_gradients_of_the_plain_one():
@@ -60,7 +65,9 @@ def test_without_xla_nothing_is_compiled_and_the_numbers_stay():
     images, flow = inputs(SIDE)
     loss = ds.losses.LocalNCC()
     with without_xla():
-        concrete = traced(lambda i, f: loss(i, ds.layers.warp(i, f)) + ds.losses.Diffusion()(f, ds.layers.integrate(f)), images, flow)
+        concrete = traced(
+            lambda i, f: loss(i, ds.layers.warp(i, f)) + ds.losses.Diffusion()(f, ds.layers.integrate(f)), images, flow
+        )
     assert not compiled_parts(concrete)
     assert compiled_parts(traced(loss, images, images))
     expected = loss(images, ds.layers.warp(images, flow)) + ds.losses.Diffusion()(flow, ds.layers.integrate(flow))

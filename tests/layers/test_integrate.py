@@ -10,7 +10,9 @@ from deepsim_tf.layers import VecInt, integrate, warp
 
 def smooth_field(shape, rng, size=2.0, smooth=4.0, batch=1):
     """A smooth random field that falls to zero at the border, at most `size` voxels."""
-    field = ndimage.gaussian_filter(rng.normal(size=(batch, *shape, len(shape))), (0, *[smooth] * len(shape), 0), mode="constant")
+    field = ndimage.gaussian_filter(
+        rng.normal(size=(batch, *shape, len(shape))), (0, *[smooth] * len(shape), 0), mode="constant"
+    )
     window = np.prod(np.meshgrid(*[np.sin(np.pi * (np.arange(n) + 0.5) / n) for n in shape], indexing="ij"), axis=0)
     field = field * window[None, ..., None]
     return (size * field / np.abs(field).max()).astype("float32")

@@ -2,7 +2,15 @@ import keras
 import numpy as np
 import pytest
 
-from deepsim_tf.layers import CropLike, EdgePad, LinearUpSampling, RescaleTransform, SpatialTransformer, VecInt, padded_size
+from deepsim_tf.layers import (
+    CropLike,
+    EdgePad,
+    LinearUpSampling,
+    RescaleTransform,
+    SpatialTransformer,
+    VecInt,
+    padded_size,
+)
 
 
 @pytest.mark.parametrize("size, multiple, expected", [(16, 8, 16), (17, 8, 24), (1, 8, 8), (30, 16, 32)])

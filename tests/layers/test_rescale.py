@@ -19,7 +19,9 @@ def scipy_zoom(images, shape, *, align_corners):
 def test_resize_is_scipys_zoom(old, new, align_corners, rng):
     images = rng.random((2, *old, 3), "float32")
     np.testing.assert_allclose(
-        resize(images, new, align_corners=align_corners), scipy_zoom(images, new, align_corners=align_corners), atol=1e-5
+        resize(images, new, align_corners=align_corners),
+        scipy_zoom(images, new, align_corners=align_corners),
+        atol=1e-5,
     )
 
 
@@ -46,7 +48,9 @@ def test_displacements_stay_in_voxels_of_their_own_grid():
 
 def test_up_sampling_in_2d_is_kerass(rng):
     images = rng.random((2, 5, 6, 3), "float32")
-    np.testing.assert_allclose(LinearUpSampling()(images), keras.layers.UpSampling2D(interpolation="bilinear")(images), atol=1e-6)
+    np.testing.assert_allclose(
+        LinearUpSampling()(images), keras.layers.UpSampling2D(interpolation="bilinear")(images), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("shape", [(4, 5, 6), (1, 3, 2)])

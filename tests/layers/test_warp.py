@@ -12,14 +12,19 @@ SHAPES = [(12, 15), (7, 8, 9)]
 
 def images_and_flow(shape, rng, batch=3, channels=2, spread=3.0):
     """Random images and a flow that leaves the grid at many voxels."""
-    return rng.random((batch, *shape, channels), "float32"), rng.normal(0, spread, (batch, *shape, len(shape))).astype("float32")
+    return rng.random((batch, *shape, channels), "float32"), rng.normal(0, spread, (batch, *shape, len(shape))).astype(
+        "float32"
+    )
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "nearest"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_transformer_is_voxelmorphs_number_for_number(shape, interpolation, rng):
     inputs = list(images_and_flow(shape, rng))
-    ours, theirs = SpatialTransformer(interp_method=interpolation), vxm.layers.SpatialTransformer(interp_method=interpolation)
+    ours, theirs = (
+        SpatialTransformer(interp_method=interpolation),
+        vxm.layers.SpatialTransformer(interp_method=interpolation),
+    )
     np.testing.assert_allclose(ours(inputs), theirs(inputs), atol=1e-5)
     assert isinstance(ours, vxm.layers.SpatialTransformer)
 
@@ -27,13 +32,17 @@ def test_the_transformer_is_voxelmorphs_number_for_number(shape, interpolation, 
 @pytest.mark.parametrize("arguments", [{"indexing": "xy"}, {"fill_value": 0.25}, {"single_transform": True}])
 def test_the_transformers_other_modes_are_voxelmorphs(arguments, rng):
     inputs = list(images_and_flow((10, 9), rng))
-    np.testing.assert_allclose(SpatialTransformer(**arguments)(inputs), vxm.layers.SpatialTransformer(**arguments)(inputs), atol=1e-5)
+    np.testing.assert_allclose(
+        SpatialTransformer(**arguments)(inputs), vxm.layers.SpatialTransformer(**arguments)(inputs), atol=1e-5
+    )
 
 
 def test_the_transformer_takes_voxelmorphs_affine_matrices(rng):
     images, _ = images_and_flow((10, 10), rng, batch=2)
     matrices = np.tile(np.array([[1.0, 0.1, 0.5], [-0.2, 0.9, 1.0]], "float32"), (2, 1, 1))
-    np.testing.assert_allclose(SpatialTransformer()([images, matrices]), vxm.layers.SpatialTransformer()([images, matrices]), atol=1e-5)
+    np.testing.assert_allclose(
+        SpatialTransformer()([images, matrices]), vxm.layers.SpatialTransformer()([images, matrices]), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -56,7 +65,9 @@ def test_a_constant_flow_reads_the_voxel_it_points_to(rng):
     flow = np.broadcast_to(np.array([2.0, -1.0], "float32"), (1, 8, 9, 2))
     warped = warp(image, flow).numpy()[0, ..., 0]
     np.testing.assert_array_equal(warped[:6, 1:], image[0, 2:, :-1, 0])  # warped(p) = image(p + flow)
-    np.testing.assert_array_equal(warped[6:, 1:], np.tile(image[0, -1:, :-1, 0], (2, 1)))  # beyond the border, the border
+    np.testing.assert_array_equal(
+        warped[6:, 1:], np.tile(image[0, -1:, :-1, 0], (2, 1))
+    )  # beyond the border, the border
 
 
 def test_half_a_voxel_is_the_mean_of_two():
@@ -92,7 +103,9 @@ def test_the_gradient_is_that_of_finite_differences(shape, rng):
         value = tf.reduce_sum(warp(image, flow) ** 2)
     step = 1e-6
     ends = [tf.reduce_sum(warp(image, flow + sign * step * direction) ** 2) for sign in (1, -1)]
-    np.testing.assert_allclose(tf.reduce_sum(tape.gradient(value, flow) * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-6)
+    np.testing.assert_allclose(
+        tf.reduce_sum(tape.gradient(value, flow) * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-6
+    )
 
 
 def test_half_precision_still_addresses_the_voxels_of_a_large_image(mixed_float16):
@@ -108,7 +121,9 @@ def test_the_voxel_grid_is_numpys():
 
 def test_warp_compiles_for_unknown_sizes(rng):
     images, flow = images_and_flow((9, 10), rng)
-    graph = tf.function(warp, input_signature=[tf.TensorSpec([None, None, None, 2]), tf.TensorSpec([None, None, None, 2])])
+    graph = tf.function(
+        warp, input_signature=[tf.TensorSpec([None, None, None, 2]), tf.TensorSpec([None, None, None, 2])]
+    )
     np.testing.assert_allclose(graph(images, flow), warp(images, flow), atol=1e-6)
 
 

@@ -71,7 +71,9 @@ def test_a_graph_gives_the_value_and_gradient_of_eager_mode(loss, shape, rng):
     # in a graph LocalNCC and MIND run under XLA
     fixed, warped = (tf.constant(rng.random((2, *shape, 1), "float32")) for _ in range(2))
     value, gradient = with_gradient(loss, fixed, warped)
-    for signature in (None, [tf.TensorSpec((None, None, None, 1))] * 2)[: 4 - len(shape)]:  # known sizes, and in 2-D unknown ones
+    for signature in (None, [tf.TensorSpec((None, None, None, 1))] * 2)[
+        : 4 - len(shape)
+    ]:  # known sizes, and in 2-D unknown ones
         found = tf.function(functools.partial(with_gradient, loss), signature, autograph=False)(fixed, warped)
         np.testing.assert_allclose(found[0], value, rtol=1e-5)
         np.testing.assert_allclose(found[1], gradient, atol=1e-5 * np.abs(gradient).max() + 1e-9)
@@ -83,7 +85,9 @@ def test_images_are_measured_one_by_one_and_can_be_weighed(loss, rng):
     values = np.array([float(loss(fixed[k : k + 1], warped[k : k + 1])) for k in range(3)])
     weights = np.array([1.0, 0.0, 3.0], "float32")
     np.testing.assert_allclose(loss(fixed, warped, sample_weight=weights), (weights * values).sum() / 3, rtol=1e-4)
-    with pytest.raises(ValueError, match=rf"{type(loss).__name__} weighs images, sample_weight \(batch,\). Received: \(3, 12, 12\)"):
+    with pytest.raises(
+        ValueError, match=rf"{type(loss).__name__} weighs images, sample_weight \(batch,\). Received: \(3, 12, 12\)"
+    ):
         loss(fixed, warped, sample_weight=np.ones((3, 12, 12), "float32"))
 
 
@@ -91,7 +95,9 @@ def test_images_are_measured_one_by_one_and_can_be_weighed(loss, rng):
 @pytest.mark.parametrize("kind", ["zero", "one", "binary", "flat patches", "beyond 1"])
 def test_loss_and_gradient_are_finite(loss, kind, rng):
     noise = rng.random((2, 14, 15, 1), "float32")
-    warped = {"zero": 0 * noise, "one": 0 * noise + 1, "binary": np.round(noise), "beyond 1": 3 * noise}.get(kind, noise.copy())
+    warped = {"zero": 0 * noise, "one": 0 * noise + 1, "binary": np.round(noise), "beyond 1": 3 * noise}.get(
+        kind, noise.copy()
+    )
     if kind == "flat patches":
         warped[:, :10], warped[:, 10:, 8:] = 0, 1
     for fixed in (noise, warped):
@@ -111,7 +117,9 @@ def test_half_precision_is_computed_in_float32(loss, rng, mixed_float16):
 def test_unequal_shapes_missing_channels_and_integers_are_refused(loss):
     one, name = np.ones((1, 8, 8, 1), "float32"), type(loss).__name__
     with pytest.raises(
-        ValueError, match=rf"{name} compares images of equal shape. Received: y_true.shape=\(1, 8, 8, 1\), y_pred.shape=\(4, 8, 8, 1\)"
+        ValueError,
+        match=rf"{name} compares images of equal shape. Received: y_true.shape=\(1, 8, 8, 1\), y_pred.shape=\(4, 8, 8,"
+        r" 1\)",
     ):
         loss(one, np.repeat(one, 4, 0))
     with pytest.raises(ValueError, match=rf"{name} expects 2-D or 3-D images, .* Received: y_pred.shape=\(8, 8, 1\)"):
@@ -129,7 +137,10 @@ def test_a_compiled_model_comes_back_from_its_file_at_the_same_loss(loss, regula
     model.train_on_batch(inputs)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.similarity.get_config() == loss.get_config() and loaded.regularizer.get_config() == regularizer.get_config()
+    assert (
+        loaded.similarity.get_config() == loss.get_config()
+        and loaded.regularizer.get_config() == regularizer.get_config()
+    )
     losses = []
     for each_model in (model, loaded):
         each_model.run_eagerly = True

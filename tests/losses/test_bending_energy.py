@@ -16,7 +16,9 @@ def reference(flow):
                 if d == e:
                     second = flow[tuple(p + unit[d])] - 2 * flow[tuple(p)] + flow[tuple(p - unit[d])]
                 else:
-                    second = sum(s * t * flow[tuple(p + s * unit[d] + t * unit[e])] for s in (1, -1) for t in (1, -1)) / 4
+                    second = (
+                        sum(s * t * flow[tuple(p + s * unit[d] + t * unit[e])] for s in (1, -1) for t in (1, -1)) / 4
+                    )
                 total += second**2
         energies.append(total)
     return np.mean(energies)
@@ -31,7 +33,9 @@ def test_bending_energy_is_a_loop_over_hessians(shape, rng):
 @pytest.mark.parametrize("shape", [(6, 7), (5, 6, 7)])
 def test_constant_and_linear_flows_cost_nothing(shape, rng):
     grid = np.stack(np.indices(shape).astype("float64"), -1)
-    np.testing.assert_allclose(bending_energy((grid @ rng.normal(size=(len(shape), len(shape))) + 3)[None]), [0], atol=1e-20)
+    np.testing.assert_allclose(
+        bending_energy((grid @ rng.normal(size=(len(shape), len(shape))) + 3)[None]), [0], atol=1e-20
+    )
 
 
 def test_quadratic_flows_by_hand():
@@ -57,7 +61,9 @@ def test_a_cubic_flow_by_hand():
 def test_the_loss_ignores_y_true_and_averages_over_the_batch(rng):
     flow = rng.normal(size=(3, 6, 7, 2)).astype("float32")
     np.testing.assert_allclose(BendingEnergy()(np.ones_like(flow), flow), np.mean(bending_energy(flow)), rtol=1e-6)
-    np.testing.assert_allclose(BendingEnergy(reduction=None)(np.zeros_like(flow), flow), bending_energy(flow), rtol=1e-6)
+    np.testing.assert_allclose(
+        BendingEnergy(reduction=None)(np.zeros_like(flow), flow), bending_energy(flow), rtol=1e-6
+    )
 
 
 def test_the_gradient_is_that_of_finite_differences(rng):
@@ -66,12 +72,16 @@ def test_the_gradient_is_that_of_finite_differences(rng):
         tape.watch(flow)
         energy = bending_energy(flow)
     ends = [bending_energy(flow + sign * step * direction)[0] for sign in (1, -1)]
-    np.testing.assert_allclose(tf.reduce_sum(tape.gradient(energy, flow) * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-6)
+    np.testing.assert_allclose(
+        tf.reduce_sum(tape.gradient(energy, flow) * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 6, 2), (1, 6, 6, 3), (6, 6, 2)])
 def test_what_is_no_field_or_too_small_is_refused(shape):
-    with pytest.raises(ValueError, match=r"bending_energy expects a 2-D or 3-D field, .* three voxels or more .* Received: flow.shape="):
+    with pytest.raises(
+        ValueError, match=r"bending_energy expects a 2-D or 3-D field, .* three voxels or more .* Received: flow.shape="
+    ):
         bending_energy(np.zeros(shape))
 
 
@@ -81,5 +91,7 @@ def test_half_precision_is_computed_in_float32(rng):
 
 
 def test_the_config_makes_the_same_loss():
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(BendingEnergy(name="mine", reduction="sum")))
+    copy = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(BendingEnergy(name="mine", reduction="sum"))
+    )
     assert type(copy) is BendingEnergy and (copy.name, copy.reduction) == ("mine", "sum")

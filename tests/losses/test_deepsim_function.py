@@ -35,7 +35,9 @@ def test_deepsim_is_equation_1(dtype, tolerance, rng):
 
 
 def test_deepsim_of_volumes_is_equation_1(rng):
-    fixed, warped = ({"level_1": rng.normal(size=(1, 3, 4, 2, 6)), "level_2": rng.normal(size=(1, 2, 2, 1, 3))} for _ in range(2))
+    fixed, warped = (
+        {"level_1": rng.normal(size=(1, 3, 4, 2, 6)), "level_2": rng.normal(size=(1, 2, 2, 1, 3))} for _ in range(2)
+    )
     np.testing.assert_allclose(
         deepsim(fixed, warped)[0], reference({k: f[0] for k, f in fixed.items()}, {k: f[0] for k, f in warped.items()})
     )
@@ -62,7 +64,9 @@ def test_deepsim_is_symmetric(rng):
 
 def test_the_scale_of_features_does_not_matter(rng):
     a, b = pyramid(rng), pyramid(rng)
-    scaled = {level: f * rng.uniform(0.5, 20, (*f.shape[:-1], 1)) for level, f in b.items()}  # another factor at each voxel
+    scaled = {
+        level: f * rng.uniform(0.5, 20, (*f.shape[:-1], 1)) for level, f in b.items()
+    }  # another factor at each voxel
     np.testing.assert_allclose(deepsim(a, scaled), deepsim(a, b), atol=1e-12)
 
 
@@ -90,7 +94,9 @@ def test_zero_mean_is_numpys_correlation(rng):
     a, b = rng.normal(2, 1, (1, 3, 4, 6)), rng.normal(-1, 1, (1, 3, 4, 6))
     expected = [[np.corrcoef(a[0, i, j], b[0, i, j])[0, 1] for j in range(4)] for i in range(3)]
     np.testing.assert_allclose(cosine_map(a, b, zero_mean=True)[0], expected, atol=1e-12)
-    np.testing.assert_allclose(deepsim({"level_1": a}, {"level_1": b}, zero_mean=True)[0], 1 - np.mean(expected), atol=1e-12)
+    np.testing.assert_allclose(
+        deepsim({"level_1": a}, {"level_1": b}, zero_mean=True)[0], 1 - np.mean(expected), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("zero_mean", [False, True])
@@ -101,8 +107,13 @@ def test_the_gradient_is_that_of_finite_differences(zero_mean, rng):
         loss = deepsim(fixed, warped, zero_mean=zero_mean)[0]
     for level, gradient in tape.gradient(loss, warped).items():
         direction = rng.normal(size=gradient.shape)
-        ends = [deepsim(fixed, {**warped, level: warped[level] + s * step * direction}, zero_mean=zero_mean)[0] for s in (1, -1)]
-        np.testing.assert_allclose(tf.reduce_sum(gradient * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-6, atol=1e-9)
+        ends = [
+            deepsim(fixed, {**warped, level: warped[level] + s * step * direction}, zero_mean=zero_mean)[0]
+            for s in (1, -1)
+        ]
+        np.testing.assert_allclose(
+            tf.reduce_sum(gradient * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-6, atol=1e-9
+        )
 
 
 def test_the_gradient_is_finite_where_features_are_zero():
@@ -124,7 +135,8 @@ def test_masked_voxels_do_not_count(rng):
 
 
 def test_voxel_weights_are_averaged_onto_each_level():
-    # cosines 1, 0, 0, -1 of 2 x 2 blocks; weights cover a whole block, a quarter of one, none, and a half: (1 - 0.5) / 1.75
+    # cosines 1, 0, 0, -1 of 2 x 2 blocks; weights cover a whole block, a quarter of one, none, and a half: (1 - 0.5) /
+    # 1.75
     fixed = {"level_1": np.array([[[[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]]])}
     warped = {"level_1": np.array([[[[2.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [-1.0, 0.0]]]])}
     weights = np.array([[[1.0, 1, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]]])
@@ -135,7 +147,9 @@ def test_voxel_weights_are_averaged_onto_each_level():
 def test_equal_weights_change_nothing_at_odd_sizes(size, level, rng):
     shapes = {"level_0": size, "level_1": level[0], "level_2": level[1]}
     fixed, warped = ({k: rng.normal(size=(1, n, n, 3)) for k, n in shapes.items()} for _ in range(2))
-    np.testing.assert_allclose(deepsim(fixed, warped, weights=np.ones((1, size, size))), deepsim(fixed, warped), atol=1e-12)
+    np.testing.assert_allclose(
+        deepsim(fixed, warped, weights=np.ones((1, size, size))), deepsim(fixed, warped), atol=1e-12
+    )
 
 
 def test_half_precision_is_computed_in_float32(rng):
@@ -148,7 +162,9 @@ def test_half_precision_is_computed_in_float32(rng):
 
 def test_other_levels_are_refused(rng):
     a = pyramid(rng)
-    with pytest.raises(ValueError, match=r"compares the same levels. Received: \['level_1', 'level_2', 'level_3'\] and \['level_1'\]"):
+    with pytest.raises(
+        ValueError, match=r"compares the same levels. Received: \['level_1', 'level_2', 'level_3'\] and \['level_1'\]"
+    ):
         deepsim(a, {"level_1": a["level_1"]})
 
 
@@ -159,4 +175,6 @@ def test_voxel_weights_land_on_the_voxels_of_their_level_at_odd_sizes():
     weights = np.zeros((1, 20, 1))
     weights[:, 16:] = 1
     np.testing.assert_allclose(deepsim({"level_3": features}, {"level_3": other}, weights=weights), [1.0], atol=1e-6)
-    np.testing.assert_allclose(deepsim({"level_3": features}, {"level_3": other}, weights=1 - weights), [0.0], atol=1e-6)
+    np.testing.assert_allclose(
+        deepsim({"level_3": features}, {"level_3": other}, weights=1 - weights), [0.0], atol=1e-6
+    )

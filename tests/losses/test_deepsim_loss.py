@@ -20,7 +20,9 @@ def images(texture):
 def full_resolution():
     """An extractor of one level at full resolution, level_0 of VoxelMorph's U-Net."""
     keras.utils.set_random_seed(2)
-    return ds.models.FeatureExtractor.from_model(ds.models.segmentation_model((16, 20), 2, features=(4, 8)), levels=["level_0"])
+    return ds.models.FeatureExtractor.from_model(
+        ds.models.segmentation_model((16, 20), 2, features=(4, 8)), levels=["level_0"]
+    )
 
 
 def per_image(loss, fixed, warped):
@@ -58,7 +60,10 @@ def test_a_weight_for_each_voxel_is_a_mask(images, full_resolution, channel_axis
 
 
 def test_weights_of_another_grid_are_refused(images, extractor):
-    with pytest.raises(ValueError, match=r"sample_weight must weigh images, \(batch,\), or voxels, \(3, 16, 20\). Received: \(3, 16, 19\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"sample_weight must weigh images, \(batch,\), or voxels, \(3, 16, 20\). Received: \(3, 16, 19\)",
+    ):
         DeepSim(extractor)(*images, sample_weight=np.ones((3, 16, 19), "float32"))
 
 
@@ -67,7 +72,9 @@ def test_the_foreground_is_where_the_fixed_image_is_bright(images, full_resoluti
     value = DeepSim(full_resolution, foreground=0.5, reduction=None)(fixed, warped)
     mask = (fixed[..., 0] > 0.5).astype("float32")
     assert 0 < mask.mean() < 1
-    np.testing.assert_allclose(value, DeepSim(full_resolution, reduction=None)(fixed, warped, sample_weight=mask), atol=1e-6)
+    np.testing.assert_allclose(
+        value, DeepSim(full_resolution, reduction=None)(fixed, warped, sample_weight=mask), atol=1e-6
+    )
     assert np.abs(value - DeepSim(full_resolution, reduction=None)(fixed, warped)).max() > 1e-4
 
 
@@ -104,9 +111,14 @@ def test_an_atlas_gives_the_value_of_passing_it(images, extractor):
 
 
 def test_an_atlas_is_one_image_of_the_size_of_the_others(images, extractor):
-    with pytest.raises(ValueError, match=r"fixed must be one image, \(\*spatial, channels\). Received: fixed.shape=\(3, 16, 20, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"fixed must be one image, \(\*spatial, channels\). Received: fixed.shape=\(3, 16, 20, 1\)"
+    ):
         DeepSim(extractor, fixed=images[0])
-    with pytest.raises(ValueError, match=r"DeepSim's atlas has shape \(8, 20, 1\), without batch. Received: y_pred.shape=\(3, 16, 20, 1\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"DeepSim's atlas has shape \(8, 20, 1\), without batch. Received: y_pred.shape=\(3, 16, 20, 1\)",
+    ):
         DeepSim(extractor, fixed=images[0][0, :8])(*images)
 
 
@@ -137,13 +149,17 @@ def test_a_step_against_the_gradient_lowers_the_loss(images, extractor):
 
 
 def test_images_of_unequal_shape_are_refused(images, extractor):
-    with pytest.raises(ValueError, match=r"equal shape. Received: y_true.shape=\(1, 16, 20, 1\), y_pred.shape=\(3, 16, 20, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"equal shape. Received: y_true.shape=\(1, 16, 20, 1\), y_pred.shape=\(3, 16, 20, 1\)"
+    ):
         DeepSim(extractor)(images[0][:1], images[1])
 
 
 def test_images_of_other_channels_or_dimensions_are_refused(extractor):
     colour, volume = np.zeros((1, 16, 20, 3), "float32"), np.zeros((1, 8, 8, 8, 1), "float32")
-    with pytest.raises(ValueError, match=r"trained on images of 1 channel\(s\). Received: images.shape=\(1, 16, 20, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"trained on images of 1 channel\(s\). Received: images.shape=\(1, 16, 20, 3\)"
+    ):
         DeepSim(extractor)(colour, colour)
     with pytest.raises(ValueError, match=r"expects 2-D images, .* Received: y_pred.shape=\(1, 8, 8, 8, 1\)"):
         DeepSim(extractor)(volume, volume)
@@ -152,13 +168,17 @@ def test_images_of_other_channels_or_dimensions_are_refused(extractor):
 def test_images_too_small_for_the_deepest_level_are_refused():
     extractor = ds.models.FeatureExtractor.from_model(ds.models.segmentation_model((16, 16), 2, features=(4, 8, 8)))
     tiny = np.ones((1, 3, 16, 1), "float32")
-    with pytest.raises(ValueError, match="at least 4 voxels a side for level_2. Received: images.shape=.1, 3, 16, 1.. Use larger"):
+    with pytest.raises(
+        ValueError, match="at least 4 voxels a side for level_2. Received: images.shape=.1, 3, 16, 1.. Use larger"
+    ):
         DeepSim(extractor)(tiny, tiny)
     assert np.isfinite(DeepSim(extractor, levels=["level_0", "level_1"])(tiny, tiny))
 
 
 def test_anything_but_an_extractor_is_refused(segmenter):
-    with pytest.raises(ValueError, match="extractor must be a FeatureExtractor; make one with .* Received: SegmentationModel"):
+    with pytest.raises(
+        ValueError, match="extractor must be a FeatureExtractor; make one with .* Received: SegmentationModel"
+    ):
         DeepSim(segmenter)
 
 
@@ -181,7 +201,9 @@ def test_the_similarity_map_shows_where_the_images_differ(texture, full_resoluti
     warped = fixed.copy()
     warped[:, :6, :6] = 1 - warped[:, :6, :6]
     similarity = DeepSim(full_resolution).similarity_map(fixed, warped)[0].numpy()
-    np.testing.assert_allclose(similarity[8:, 8:], DeepSim(full_resolution).similarity_map(fixed, fixed)[0, 8:, 8:], atol=1e-6)
+    np.testing.assert_allclose(
+        similarity[8:, 8:], DeepSim(full_resolution).similarity_map(fixed, fixed)[0, 8:, 8:], atol=1e-6
+    )
     assert similarity[:6, :6].mean() < similarity[8:, 8:].mean() - 0.05
 
 
@@ -198,7 +220,9 @@ def test_under_half_precision_the_loss_is_float32(mixed_float16, texture):
 
 
 def test_the_config_makes_the_same_loss(extractor, images):
-    loss = DeepSim(extractor, levels=["level_1"], zero_mean=True, eps=1e-4, foreground=0.2, name="mine", reduction="sum")
+    loss = DeepSim(
+        extractor, levels=["level_1"], zero_mean=True, eps=1e-4, foreground=0.2, name="mine", reduction="sum"
+    )
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     copy.extractor.set_weights(loss.extractor.get_weights())
     assert type(copy) is DeepSim and (copy.name, copy.reduction, copy.levels) == ("mine", "sum", ["level_1"])

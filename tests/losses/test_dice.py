@@ -22,13 +22,17 @@ def test_on_one_hot_labels_it_is_the_metric_without_absent_classes(labels):
     per_class = np.array([ds.metrics.dice(a, b, 4) for a, b in zip(*labels)])
     assert np.all(np.isnan(per_class[:, 3]))
     np.testing.assert_allclose(soft_dice(*map(one_hot, labels)), 1 - np.nanmean(per_class, 1), atol=1e-6)
-    np.testing.assert_allclose(soft_dice(*map(one_hot, labels), background=False), 1 - np.nanmean(per_class[:, 1:], 1), atol=1e-6)
+    np.testing.assert_allclose(
+        soft_dice(*map(one_hot, labels), background=False), 1 - np.nanmean(per_class[:, 1:], 1), atol=1e-6
+    )
     np.testing.assert_allclose(soft_dice(*map(one_hot, labels), squared=True), 1 - np.nanmean(per_class, 1), atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(7, 6), (4, 5, 6)])
 def test_on_probabilities_it_is_voxelmorphs_dice(shape, rng):
-    fixed, warped = (rng.dirichlet(np.ones(3), (2, *shape)).astype("float32") for _ in range(2))  # every class is present
+    fixed, warped = (
+        rng.dirichlet(np.ones(3), (2, *shape)).astype("float32") for _ in range(2)
+    )  # every class is present
     expected = -np.mean(vxm.losses.Dice().loss(tf.constant(fixed), tf.constant(warped)))
     np.testing.assert_allclose(1 - SoftDice()(fixed, warped), expected, rtol=1e-5)
 
@@ -61,7 +65,9 @@ def test_the_gradient_is_that_of_finite_differences(squared, rng):
         tape.watch(warped)
         loss = soft_dice(fixed, warped, squared=squared)
     ends = [soft_dice(fixed, warped + sign * step * direction, squared=squared)[0] for sign in (1, -1)]
-    np.testing.assert_allclose(tf.reduce_sum(tape.gradient(loss, warped) * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-6)
+    np.testing.assert_allclose(
+        tf.reduce_sum(tape.gradient(loss, warped) * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-6
+    )
 
 
 def test_empty_maps_have_a_finite_gradient():
@@ -73,11 +79,17 @@ def test_empty_maps_have_a_finite_gradient():
 
 
 def test_labels_and_a_single_class_without_background_are_refused(labels):
-    with pytest.raises(ValueError, match="SoftDice expects probabilities or one-hot labels as floats. Received: y_true of type int64"):
+    with pytest.raises(
+        ValueError, match="SoftDice expects probabilities or one-hot labels as floats. Received: y_true of type int64"
+    ):
         SoftDice()(labels[0][..., None], labels[1][..., None])
-    with pytest.raises(ValueError, match="soft_dice expects probabilities .* Received: warped_probabilities of type int64"):
+    with pytest.raises(
+        ValueError, match="soft_dice expects probabilities .* Received: warped_probabilities of type int64"
+    ):
         soft_dice(one_hot(labels[0]), one_hot(labels[1]).astype("int64"))
-    with pytest.raises(ValueError, match=r"without background needs two classes or more. Received: \(1, 4, 4, 1\), background=False"):
+    with pytest.raises(
+        ValueError, match=r"without background needs two classes or more. Received: \(1, 4, 4, 1\), background=False"
+    ):
         SoftDice(background=False)(np.ones((1, 4, 4, 1), "float32"), np.ones((1, 4, 4, 1), "float32"))
 
 

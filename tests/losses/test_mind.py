@@ -9,7 +9,10 @@ from deepsim_tf.losses import MIND, mind
 
 
 def reference(image, radius, dilation):
-    """MIND-SSC of one image (*spatial) from its definition, voxel by voxel, pair by pair, in NumPy: (pairs, *spatial)."""
+    """MIND-SSC of one image (*spatial) from its definition, voxel by voxel, pair by pair, in NumPy.
+
+    (pairs, *spatial).
+    """
     ndim = image.ndim
     neighbours = [np.array(v) for v in itertools.product((-1, 0, 1), repeat=ndim) if np.abs(v).sum() == 1]
     pairs = [(a, b) for a, b in itertools.combinations(neighbours, 2) if ((a - b) ** 2).sum() == 2]
@@ -50,13 +53,17 @@ def test_mind_is_a_loop_over_voxels_and_pairs(shape, channels, radius, dilation,
 
 def test_the_loss_is_the_mean_squared_difference_of_the_descriptors(rng):
     fixed, warped = rng.random((3, 9, 8, 1)), rng.random((3, 9, 8, 1))
-    expected = [np.mean((reference(fixed[k, ..., 0], 2, 2) - reference(warped[k, ..., 0], 2, 2)) ** 2) for k in range(3)]
-    np.testing.assert_allclose(MIND(reduction=None)(fixed.astype("float32"), warped.astype("float32")), expected, atol=1e-5)
+    expected = [
+        np.mean((reference(fixed[k, ..., 0], 2, 2) - reference(warped[k, ..., 0], 2, 2)) ** 2) for k in range(3)
+    ]
+    np.testing.assert_allclose(
+        MIND(reduction=None)(fixed.astype("float32"), warped.astype("float32")), expected, atol=1e-5
+    )
 
 
 def test_an_edge_by_hand():
-    # Rows 0, 0, 1, 1; at a voxel of row 1 the neighbours above and beside it are 0 and the one below 1: distances 0, 0, 1, 1,
-    # with mean 1/2: exp(0) twice and exp(-2) twice.
+    # Rows 0, 0, 1, 1; at a voxel of row 1 the neighbours above and beside it are 0 and the one below 1: distances 0, 0,
+    # 1, 1, with mean 1/2: exp(0) twice and exp(-2) twice.
     edge = np.repeat([0.0, 0.0, 1.0, 1.0], 4).reshape(1, 4, 4, 1)
     np.testing.assert_allclose(sorted(mind(edge, radius=0, dilation=1)[0, 1, 1]), [np.exp(-2)] * 2 + [1, 1], atol=1e-12)
 
@@ -82,13 +89,20 @@ def test_mind_is_symmetric_and_grows_with_a_shift(texture):
 
 @pytest.mark.parametrize("shape", [(7, 8), (4, 5, 6)])
 def test_the_gradient_is_that_of_finite_differences(shape, rng):
-    fixed, warped, direction, step = rng.random((1, *shape, 1)), tf.constant(rng.random((1, *shape, 1))), rng.normal(size=(1, *shape, 1)), 1e-7
+    fixed, warped, direction, step = (
+        rng.random((1, *shape, 1)),
+        tf.constant(rng.random((1, *shape, 1))),
+        rng.normal(size=(1, *shape, 1)),
+        1e-7,
+    )
     loss = MIND(1, 2, dtype="float64")
     with tf.GradientTape() as tape:
         tape.watch(warped)
         value = loss(fixed, warped)
     ends = [loss(fixed, warped + sign * step * direction) for sign in (1, -1)]
-    np.testing.assert_allclose(tf.reduce_sum(tape.gradient(value, warped) * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-4)
+    np.testing.assert_allclose(
+        tf.reduce_sum(tape.gradient(value, warped) * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])

@@ -10,7 +10,7 @@ from deepsim_tf.losses.ncc import box_sum
 
 
 def reference(fixed, warped, window, eps=1e-5):
-    """1 - mean squared local correlation of two images (*spatial), window by window in NumPy, zero beyond the border."""
+    """1 - mean squared local correlation of two images (*spatial), window by window, zero beyond the border."""
     half, volume, values = window // 2, window**fixed.ndim, []
     a_padded, b_padded = np.pad(fixed, half), np.pad(warped, half)
     for p in np.ndindex(fixed.shape):
@@ -33,10 +33,15 @@ def test_local_ncc_is_a_loop_over_windows(shape, window, rng):
 
 
 def test_flat_patches_count_less_by_the_lower_bound_of_the_variance(rng):
-    fixed, warped = 0.5 + 1e-3 * rng.random((1, 9, 9, 1)), rng.random((1, 9, 9, 1))  # variance 1e-7, far below 1e-5, but at the border
+    fixed, warped = (
+        0.5 + 1e-3 * rng.random((1, 9, 9, 1)),
+        rng.random((1, 9, 9, 1)),
+    )  # variance 1e-7, far below 1e-5, but at the border
     value = local_ncc(fixed, warped, window=3)
     np.testing.assert_allclose(value, [reference(fixed[0, ..., 0], warped[0, ..., 0], 3)], atol=1e-9)
-    assert value < local_ncc(fixed, warped, window=3, eps=1e-2) and value > local_ncc(fixed, warped, window=3, eps=1e-12)
+    assert value < local_ncc(fixed, warped, window=3, eps=1e-2) and value > local_ncc(
+        fixed, warped, window=3, eps=1e-12
+    )
 
 
 def test_channels_are_compared_one_by_one(rng):
@@ -63,12 +68,19 @@ def test_a_gain_and_an_offset_of_a_strong_texture_score_almost_zero(rng):
 
 @pytest.mark.parametrize("window", [3, 5])
 def test_the_gradient_is_that_of_finite_differences(window, rng):
-    fixed, warped, direction, step = rng.random((1, 7, 8, 1)), tf.constant(rng.random((1, 7, 8, 1))), rng.normal(size=(1, 7, 8, 1)), 1e-6
+    fixed, warped, direction, step = (
+        rng.random((1, 7, 8, 1)),
+        tf.constant(rng.random((1, 7, 8, 1))),
+        rng.normal(size=(1, 7, 8, 1)),
+        1e-6,
+    )
     with tf.GradientTape() as tape:
         tape.watch(warped)
         loss = local_ncc(fixed, warped, window=window)
     ends = [local_ncc(fixed, warped + sign * step * direction, window=window)[0] for sign in (1, -1)]
-    np.testing.assert_allclose(tf.reduce_sum(tape.gradient(loss, warped) * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-6)
+    np.testing.assert_allclose(
+        tf.reduce_sum(tape.gradient(loss, warped) * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
@@ -108,7 +120,9 @@ def test_an_even_window_is_refused(window):
 
 def test_images_of_unequal_shape_or_without_channels_are_refused():
     with pytest.raises(
-        ValueError, match=r"LocalNCC compares images of equal shape. Received: y_true.shape=\(1, 8, 8, 1\), y_pred.shape=\(4, 8, 8, 1\)"
+        ValueError,
+        match=r"LocalNCC compares images of equal shape. Received: y_true.shape=\(1, 8, 8, 1\), y_pred.shape=\(4, 8,"
+        r" 8, 1\)",
     ):
         LocalNCC()(np.ones((1, 8, 8, 1), "float32"), np.ones((4, 8, 8, 1), "float32"))
     with pytest.raises(ValueError, match=r"LocalNCC expects 2-D or 3-D images, .* Received: y_pred.shape=\(8, 8, 1\)"):
@@ -124,12 +138,14 @@ def test_the_config_makes_the_same_loss(rng):
 
 
 def test_where_voxelmorphs_ncc_is_right_it_is_this_one(rng):
-    # VoxelMorph 0.2 clamps sums over the window at 1e-5 (here variances, at 1e-12) and drops negative covariances: both do not
-    # matter for images of strong texture that correlate positively everywhere.
+    # VoxelMorph 0.2 clamps sums over the window at 1e-5 (here variances, at 1e-12) and drops negative covariances: both
+    # do not matter for images of strong texture that correlate positively everywhere.
     fixed = rng.random((2, 24, 22, 1), "float32")
     warped = fixed + 0.2 * rng.random((2, 24, 22, 1), "float32")
     expected = vxm.losses.NCC(win=[9, 9]).loss(tf.constant(fixed), tf.constant(warped))
-    np.testing.assert_allclose(1 - local_ncc(fixed, warped, eps=1e-12), -np.asarray(expected).reshape(2, -1).mean(1), atol=1e-4)
+    np.testing.assert_allclose(
+        1 - local_ncc(fixed, warped, eps=1e-12), -np.asarray(expected).reshape(2, -1).mean(1), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("window", [1, 3, 5])

@@ -37,7 +37,9 @@ def test_nmi_is_a_loop_over_voxels(shape, bins, fwhm, rng):
 @pytest.mark.parametrize("bins", [4, 16])
 def test_narrow_windows_give_scikit_images_value(bins, rng):
     fixed, numbers = quantised(rng, bins)
-    warped = (np.where(rng.random(numbers.shape) < 0.7, bins - 1 - numbers, rng.integers(0, bins, numbers.shape)) + 0.5) / bins
+    warped = (
+        np.where(rng.random(numbers.shape) < 0.7, bins - 1 - numbers, rng.integers(0, bins, numbers.shape)) + 0.5
+    ) / bins
     expected = [2 - normalized_mutual_information(fixed[k], warped[k], bins=bins) for k in range(2)]
     np.testing.assert_allclose(nmi(fixed, warped, bins=bins, fraction=1, fwhm=0.1), expected, atol=1e-9)
     assert 0.2 < expected[0] < 0.9
@@ -56,7 +58,10 @@ def test_an_inverted_contrast_costs_nothing(texture):
 
 def test_equal_images_score_best_and_independent_ones_near_1(texture, rng):
     image = texture((64, 64), smooth=1.0)
-    values = [float(nmi(image, other, bins=16, fraction=1)[0]) for other in (image, np.roll(image, 1, 1), np.roll(image, 20, 1))]
+    values = [
+        float(nmi(image, other, bins=16, fraction=1)[0])
+        for other in (image, np.roll(image, 1, 1), np.roll(image, 20, 1))
+    ]
     assert values[0] < values[1] < values[2] and values[2] > 0.9
     fixed, _ = quantised(rng, 8)
     np.testing.assert_allclose(nmi(fixed, 1 - fixed, bins=8, fraction=1, fwhm=0.1), [0, 0], atol=1e-9)
@@ -64,14 +69,19 @@ def test_equal_images_score_best_and_independent_ones_near_1(texture, rng):
 
 def test_intensities_beyond_the_range_are_its_end_and_none_is_the_range_of_the_image(rng):
     fixed, warped = rng.random((1, 16, 16, 1)), 2 * rng.random((1, 16, 16, 1)) - 0.5
-    np.testing.assert_allclose(nmi(fixed, warped, fraction=1), nmi(fixed, np.clip(warped, 0, 1), fraction=1), atol=1e-12)
+    np.testing.assert_allclose(
+        nmi(fixed, warped, fraction=1), nmi(fixed, np.clip(warped, 0, 1), fraction=1), atol=1e-12
+    )
     scaled = (warped - warped.min()) / np.ptp(warped)
     own = nmi(fixed, warped, vmin=None, vmax=None, fraction=1)
     np.testing.assert_allclose(own, nmi((fixed - fixed.min()) / np.ptp(fixed), scaled, fraction=1), atol=1e-9)
 
 
 def test_a_sample_estimates_the_value_of_all_voxels(texture):
-    fixed, warped = texture((64, 64), smooth=1.0), texture((64, 64), seed=1, smooth=1.0) * 0.2 + texture((64, 64), smooth=1.0) * 0.8
+    fixed, warped = (
+        texture((64, 64), smooth=1.0),
+        texture((64, 64), seed=1, smooth=1.0) * 0.2 + texture((64, 64), smooth=1.0) * 0.8,
+    )
     whole = nmi(fixed, warped, bins=8, fraction=1)
     parts = [nmi(fixed, warped, bins=8, fraction=0.25, seed=seed)[0] for seed in range(10)]
     np.testing.assert_allclose(np.mean(parts), whole, atol=0.02)
@@ -90,7 +100,9 @@ def test_the_sample_changes_with_the_warped_image_and_repeats_with_it(rng):
 
     first, again, other = sampled(warped), sampled(warped), sampled(np.nextafter(warped, 2))
     assert first == again and len(first) <= 102 and len(first & other) < 40
-    assert all(len([p for p in first if 100 * k <= p < 100 * (k + 1)]) <= 11 for k in range(10))  # spread over the image
+    assert all(
+        len([p for p in first if 100 * k <= p < 100 * (k + 1)]) <= 11 for k in range(10)
+    )  # spread over the image
 
 
 def test_all_voxels_take_part_once_with_a_fraction_of_one_half(rng):
@@ -101,12 +113,19 @@ def test_all_voxels_take_part_once_with_a_fraction_of_one_half(rng):
 
 
 def test_the_gradient_is_that_of_finite_differences(rng):
-    fixed, warped, direction, step = rng.random((1, 7, 8, 1)), tf.constant(rng.random((1, 7, 8, 1))), rng.normal(size=(1, 7, 8, 1)), 1e-7
+    fixed, warped, direction, step = (
+        rng.random((1, 7, 8, 1)),
+        tf.constant(rng.random((1, 7, 8, 1))),
+        rng.normal(size=(1, 7, 8, 1)),
+        1e-7,
+    )
     with tf.GradientTape() as tape:
         tape.watch(warped)
         loss = nmi(fixed, warped, bins=8, fraction=1)
     ends = [nmi(fixed, warped + sign * step * direction, bins=8, fraction=1)[0] for sign in (1, -1)]
-    np.testing.assert_allclose(tf.reduce_sum(tape.gradient(loss, warped) * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-5)
+    np.testing.assert_allclose(
+        tf.reduce_sum(tape.gradient(loss, warped) * direction), (ends[0] - ends[1]) / (2 * step), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("fwhm", [0.1, 1.0])

@@ -36,5 +36,7 @@ def test_the_loss_ignores_y_true_and_averages_over_the_batch(rng):
 
 
 def test_the_config_makes_the_same_loss():
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(Diffusion(name="mine", reduction="sum")))
+    copy = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(Diffusion(name="mine", reduction="sum"))
+    )
     assert type(copy) is Diffusion and (copy.name, copy.reduction) == ("mine", "sum")

@@ -18,7 +18,10 @@ def linear_flow(matrix, shape):
     return np.moveaxis(np.indices(shape), 0, -1) @ np.asarray(matrix).T
 
 
-@pytest.mark.parametrize("matrix, shape", [([[0.1, 0.2], [-0.3, 0.4]], (6, 7)), ([[0.1, 0.2, 0.0], [0.5, -0.2, 0.1], [0.3, 0.0, 0.4]], (4, 5, 6))])
+@pytest.mark.parametrize(
+    "matrix, shape",
+    [([[0.1, 0.2], [-0.3, 0.4]], (6, 7)), ([[0.1, 0.2, 0.0], [0.5, -0.2, 0.1], [0.3, 0.0, 0.4]], (4, 5, 6))],
+)
 def test_the_determinant_of_an_affine_map_is_that_of_its_matrix(matrix, shape):
     determinant = jacobian_determinant(linear_flow(matrix, shape) + 3.0)
     assert determinant.shape == shape
@@ -47,8 +50,8 @@ def test_a_translation_changes_no_volume():
 
 
 def test_the_spread_of_a_flow_of_two_scalings_is_known():
-    # along y the map grows by e^0.2 per voxel for 5 rows, then shrinks by e^-0.3 per voxel; the differences are the two slopes, and
-    # their mean at the one row where they meet
+    # along y the map grows by e^0.2 per voxel for 5 rows, then shrinks by e^-0.3 per voxel; the differences are the two
+    # slopes, and their mean at the one row where they meet
     y = np.concatenate([[0], np.cumsum([np.exp(0.2)] * 5 + [np.exp(-0.3)] * 4)])
     flow = np.zeros((10, 6, 2))
     flow[..., 0] = (y - np.arange(10))[:, None]
@@ -57,7 +60,8 @@ def test_the_spread_of_a_flow_of_two_scalings_is_known():
 
 
 def test_folds_enter_the_spread_at_the_floor():
-    # columns 0 and 1 stay, det 1; columns 2 and 3 fold along y, det 1 - 3 = -2: logs 0 and log(1e-3), a deviation of half their distance
+    # columns 0 and 1 stay, det 1; columns 2 and 3 fold along y, det 1 - 3 = -2: logs 0 and log(1e-3), a deviation of
+    # half their distance
     flow = np.zeros((2, 4, 2))
     flow[1, 2:, 0] = -3.0
     np.testing.assert_allclose(jacobian_determinant(flow), [[1, 1, -2, -2]] * 2, atol=1e-12)
@@ -73,7 +77,9 @@ def test_anything_but_one_flow_is_refused(shape):
 def test_a_flow_that_is_not_finite_is_refused():
     flow = np.zeros((5, 5, 2))
     flow[2, 2] = np.nan, np.inf
-    with pytest.raises(ValueError, match="jacobian_determinant expects finite .* flow with 2 values that are NaN or infinite"):
+    with pytest.raises(
+        ValueError, match="jacobian_determinant expects finite .* flow with 2 values that are NaN or infinite"
+    ):
         jacobian_determinant(flow)
 
 
@@ -89,7 +95,9 @@ def test_a_known_determinant_is_not_computed_again(rng):
     determinant = jacobian_determinant(flow)
     assert folding_fraction(None, determinant=determinant) == folding_fraction(flow)
     for convention in ("plain", "learn2reg"):
-        assert sd_log_jacobian(None, convention=convention, determinant=determinant) == sd_log_jacobian(flow, convention=convention)
+        assert sd_log_jacobian(None, convention=convention, determinant=determinant) == sd_log_jacobian(
+            flow, convention=convention
+        )
 
 
 def test_learn2reg_adds_3_and_leaves_out_two_voxels(rng):
@@ -110,14 +118,17 @@ def test_the_conventions_of_the_spread_are_named_and_need_their_voxels():
         sd_log_jacobian(np.zeros((4, 6, 2)), convention="learn2reg")
 
 
-@pytest.mark.parametrize("flow", [np.zeros((5, 6, 2)), np.full((4, 5, 6, 3), 2.5), linear_flow([[0.5, 0.2], [-0.3, 0.1]], (6, 7))])
+@pytest.mark.parametrize(
+    "flow", [np.zeros((5, 6, 2)), np.full((4, 5, 6, 3), 2.5), linear_flow([[0.5, 0.2], [-0.3, 0.1]], (6, 7))]
+)
 def test_maps_that_do_not_fold_have_no_folded_volume(flow):
     assert non_diffeomorphic_volume(flow) == 0 and non_diffeomorphic_fraction(flow) == 0
 
 
 def test_the_folded_area_of_one_moved_pixel_by_hand():
-    # a pixel passes its neighbour by half a pixel: in each of the two squares between them, under both of its splits, one triangle
-    # of base 1/2 and height 1 is turned over, 1/4; of 100 pixels that is 2 / 4. Central differences next to it are 1 +- 0.75: no fold
+    # a pixel passes its neighbour by half a pixel: in each of the two squares between them, under both of its splits,
+    # one triangle of base 1/2 and height 1 is turned over, 1/4; of 100 pixels that is 2 / 4. Central differences next
+    # to it are 1 +- 0.75: no fold
     flow = np.zeros((10, 10, 2))
     flow[4, 5, 0] = 1.5
     assert jacobian_determinant(flow).min() == 0.25 and folding_fraction(flow) == 0
@@ -126,7 +137,8 @@ def test_the_folded_area_of_one_moved_pixel_by_hand():
 
 
 def test_the_folded_volume_of_one_moved_voxel_by_hand():
-    # as above in the four cubes around the edge: a tetrahedron with three edges 1/2, 1, 1 at a right angle, 1/12, in both splits of each
+    # as above in the four cubes around the edge: a tetrahedron with three edges 1/2, 1, 1 at a right angle, 1/12, in
+    # both splits of each
     flow = np.zeros((6, 5, 7, 3))
     flow[2, 2, 3, 2] = -1.5
     assert folding_fraction(flow) == 0
@@ -135,7 +147,8 @@ def test_the_folded_volume_of_one_moved_voxel_by_hand():
 
 @pytest.mark.parametrize("shape", [(6, 7), (6, 5, 4), (20, 4, 5)])  # 20 planes are computed in several slabs
 def test_a_mirrored_map_folds_all_but_half_the_border(shape):
-    # y -> -y; constant beyond the border, so the simplices outside the first and last plane, half of theirs, keep their side
+    # y -> -y; constant beyond the border, so the simplices outside the first and last plane, half of theirs, keep their
+    # side
     matrix = np.zeros((len(shape), len(shape)))
     matrix[0, 0] = -2
     np.testing.assert_allclose(non_diffeomorphic_volume(linear_flow(matrix, shape)), 100 * (shape[0] - 1) / shape[0])
@@ -144,7 +157,8 @@ def test_a_mirrored_map_folds_all_but_half_the_border(shape):
 
 @pytest.mark.parametrize("shape", [(9, 8), (10, 6, 7)])
 def test_the_folded_volume_is_that_of_the_simplices_one_by_one(shape, rng):
-    # the reference: every cell of the grid, constant beyond the border, cut in two ways into simplices whose volumes are taken one by one
+    # the reference: every cell of the grid, constant beyond the border, cut in two ways into simplices whose volumes
+    # are taken one by one
     ndim = len(shape)
     phi = np.pad(rng.standard_normal((*shape, ndim)), [(1, 1)] * ndim + [(0, 0)], mode="edge") + np.moveaxis(
         np.indices([n + 2 for n in shape]), 0, -1
@@ -164,7 +178,9 @@ def test_the_folded_volume_is_that_of_the_simplices_one_by_one(shape, rng):
                 folded += max(-np.linalg.det(edges) * np.sign(np.linalg.det(rest)), 0)
     expected = 100 * folded / np.prod(range(1, ndim + 1)) / 2 / np.prod(shape)
     assert expected > 1
-    np.testing.assert_allclose(non_diffeomorphic_volume(flow=phi[(slice(1, -1),) * ndim] - np.moveaxis(np.indices(shape), 0, -1)), expected)
+    np.testing.assert_allclose(
+        non_diffeomorphic_volume(flow=phi[(slice(1, -1),) * ndim] - np.moveaxis(np.indices(shape), 0, -1)), expected
+    )
 
 
 @pytest.mark.parametrize("measure", [non_diffeomorphic_volume, non_diffeomorphic_fraction])

@@ -35,10 +35,16 @@ def test_between_voxels_the_flow_is_linear():
     "arguments, message",
     [
         ((np.zeros((5, 5, 3)), [[1, 1]], [[1, 1]]), r"flow must be one displacement field.*flow.shape=\(5, 5, 3\)"),
-        ((np.zeros((5, 5, 2)), [[1, 1, 1]], [[1, 1]]), r"expects landmarks \(N, 2\). Received: fixed_landmarks.shape=\(1, 3\)"),
+        (
+            (np.zeros((5, 5, 2)), [[1, 1, 1]], [[1, 1]]),
+            r"expects landmarks \(N, 2\). Received: fixed_landmarks.shape=\(1, 3\)",
+        ),
         ((np.zeros((5, 5, 2)), [[1, 1], [2, 2]], [[1, 1]]), "as many fixed as moving landmarks. Received: 2 and 1"),
         ((np.zeros((5, 5, 2)), [[1, np.nan]], [[1, 1]]), "Received: fixed_landmarks with 1 that are NaN or infinite"),
-        ((np.zeros((5, 5, 2)), [[1, 1], [1, 6]], [[1, 1], [1, 1]]), r"in the flow's grid \(5, 5\).* 1 of 2, the first at \[1.0, 6.0\]"),
+        (
+            (np.zeros((5, 5, 2)), [[1, 1], [1, 6]], [[1, 1], [1, 1]]),
+            r"in the flow's grid \(5, 5\).* 1 of 2, the first at \[1.0, 6.0\]",
+        ),
     ],
 )
 def test_landmarks_that_make_no_sense_are_refused(arguments, message):

@@ -15,7 +15,9 @@ def test_dice_by_hand():
 
 def test_dice_is_that_of_sets_of_voxels(rng):
     fixed, warped = rng.integers(0, 4, (5, 6, 7)), rng.integers(0, 4, (5, 6, 7))
-    sets = [({*zip(*np.nonzero(fixed == c), strict=True)}, {*zip(*np.nonzero(warped == c), strict=True)}) for c in range(4)]
+    sets = [
+        ({*zip(*np.nonzero(fixed == c), strict=True)}, {*zip(*np.nonzero(warped == c), strict=True)}) for c in range(4)
+    ]
     np.testing.assert_allclose(dice(fixed, warped, classes=4), [2 * len(a & b) / (len(a) + len(b)) for a, b in sets])
 
 
@@ -49,7 +51,11 @@ def test_voxel_accuracy_by_hand():
     [
         ([0, 1], [0, 1, 1], r"voxel_accuracy compares label maps of equal shape. Received: fixed_labels.shape=\(2,\)"),
         ([0, 1], [0.0, 1.0], "voxel_accuracy expects integer labels. Received: warped_labels of type float64"),
-        (np.zeros(0, int), np.zeros(0, int), r"voxel_accuracy expects at least one voxel. Received: fixed_labels.shape=\(0,\)"),
+        (
+            np.zeros(0, int),
+            np.zeros(0, int),
+            r"voxel_accuracy expects at least one voxel. Received: fixed_labels.shape=\(0,\)",
+        ),
     ],
 )
 def test_labels_without_an_accuracy_are_refused(fixed, warped, message):
@@ -66,7 +72,11 @@ def test_equal_labels_overlap_fully_and_disjoint_ones_not_at_all():
 @pytest.mark.parametrize(
     "fixed, warped, message",
     [
-        ([0, 1], [0, 1, 1], r"dice compares label maps of equal shape. Received: fixed_labels.shape=\(2,\), warped_labels.shape=\(3,\)"),
+        (
+            [0, 1],
+            [0, 1, 1],
+            r"dice compares label maps of equal shape. Received: fixed_labels.shape=\(2,\), warped_labels.shape=\(3,\)",
+        ),
         ([0, 1], [0, 3], r"dice expects labels from 0 to 1 \(classes=2\). Received: warped_labels from 0 to 3"),
         ([-1, 1], [0, 1], r"Received: fixed_labels from -1 to 1"),
         ([0.0, 1.0], [0, 1], "dice expects integer labels. Received: fixed_labels of type float64"),
@@ -82,4 +92,6 @@ def test_the_dice_of_a_batch_is_the_mean_over_the_classes_present(classes, rng):
     fixed, warped = rng.integers(0, 3, (3, 6, 7)), rng.integers(0, 3, (3, 6, 7))
     fixed[1], warped[1] = np.minimum(fixed[1], 1), np.minimum(warped[1], 1)  # class 2 is in neither of pair 1
     expected = [np.nanmean(dice(a, b, classes=5)) for a, b in zip(fixed, warped, strict=True)]
-    np.testing.assert_allclose(tf.function(batch_dice)(tf.constant(fixed), tf.constant(warped), classes), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        tf.function(batch_dice)(tf.constant(fixed), tf.constant(warped), classes), expected, rtol=1e-6
+    )

@@ -13,13 +13,14 @@ def square(row, column, size=6, shape=(20, 24)):
 
 
 def test_a_moved_square_by_hand():
-    # of the 20 surface voxels of a 6 x 6 square, the 6 on the side that is left behind are 3 columns away: more than 5 %
+    # of the 20 surface voxels of a 6 x 6 square, the 6 on the side that is left behind are 3 columns away: more than 5
+    # %
     np.testing.assert_allclose(hausdorff95(square(5, 5), square(5, 8), classes=2)[1], 3.0)
 
 
 def test_the_larger_of_the_two_directions_counts():
-    # the first 10 voxels of a line of 40: from short to long all 0; from long to short 10 times 0, then 1 .. 30, the 95 % of which is
-    # 1/20 of the way from the 38th to the 39th of 40, 28 and 29
+    # the first 10 voxels of a line of 40: from short to long all 0; from long to short 10 times 0, then 1 .. 30, the 95
+    # % of which is 1/20 of the way from the 38th to the 39th of 40, 28 and 29
     short, long = np.zeros((5, 50), int), np.zeros((5, 50), int)
     short[2, :10], long[2, :40] = 1, 1
     np.testing.assert_allclose(hausdorff95(short, long, classes=2)[1], 28.05)
@@ -73,7 +74,9 @@ def test_a_class_missing_in_either_is_nan():
 
 
 def test_labels_of_unequal_shape_are_refused():
-    with pytest.raises(ValueError, match=r"hausdorff95 compares label maps of equal shape. Received: fixed_labels.shape=\(20, 24\)"):
+    with pytest.raises(
+        ValueError, match=r"hausdorff95 compares label maps of equal shape. Received: fixed_labels.shape=\(20, 24\)"
+    ):
         hausdorff95(square(5, 5), np.zeros((3, 3), int), classes=2)
 
 
@@ -101,8 +104,12 @@ def test_a_structure_in_a_large_image_has_the_distances_of_whole_distance_maps(s
     for c in range(5):
         a, b = ((labels == c) & ~ndimage.binary_erosion(labels == c) for labels in (fixed, warped))
         ab, ba = (ndimage.distance_transform_edt(~to, sampling=spacing)[start] for start, to in ((a, b), (b, a)))
-        np.testing.assert_allclose(measured["hausdorff95"][c], max(np.percentile(ab, 95), np.percentile(ba, 95)), rtol=1e-12)
-        np.testing.assert_allclose(measured["surface_distance"][c], (ab.sum() + ba.sum()) / (len(ab) + len(ba)), rtol=1e-12)
+        np.testing.assert_allclose(
+            measured["hausdorff95"][c], max(np.percentile(ab, 95), np.percentile(ba, 95)), rtol=1e-12
+        )
+        np.testing.assert_allclose(
+            measured["surface_distance"][c], (ab.sum() + ba.sum()) / (len(ab) + len(ba)), rtol=1e-12
+        )
     assert np.isnan(measured["hausdorff95"][5]) and np.isnan(measured["surface_distance"][5])
 
 
@@ -117,7 +124,10 @@ def test_the_distances_are_those_of_simpleitk(rng):
         return sitk.LabelContour(image, fullyConnected=False)
 
     a, b = contour(fixed), contour(warped)
-    maps = [sitk.GetArrayFromImage(sitk.Abs(sitk.SignedMaurerDistanceMap(c, squaredDistance=False, useImageSpacing=True))) for c in (a, b)]
+    maps = [
+        sitk.GetArrayFromImage(sitk.Abs(sitk.SignedMaurerDistanceMap(c, squaredDistance=False, useImageSpacing=True)))
+        for c in (a, b)
+    ]
     ab, ba = maps[1][sitk.GetArrayFromImage(a) > 0], maps[0][sitk.GetArrayFromImage(b) > 0]
     measured = surface_distances(fixed, warped, classes=2, spacing=spacing)
     np.testing.assert_allclose(measured["hausdorff95"][1], max(np.percentile(ab, 95), np.percentile(ba, 95)), rtol=1e-5)
@@ -139,10 +149,14 @@ def test_the_largest_label_of_a_type_has_distances():
 
 @pytest.mark.parametrize("spacing", [(1.0,), (1.0, -1.0), 0.5, (1.0, np.inf)])
 def test_a_spacing_that_is_none_is_refused(spacing):
-    with pytest.raises(ValueError, match="surface_distance expects a spacing of 2 positive numbers in mm. Received: spacing="):
+    with pytest.raises(
+        ValueError, match="surface_distance expects a spacing of 2 positive numbers in mm. Received: spacing="
+    ):
         surface_distance(square(5, 5), square(5, 5), classes=2, spacing=spacing)
 
 
 def test_labels_beyond_the_classes_are_refused():
-    with pytest.raises(ValueError, match=r"surface_distances expects labels from 0 to 1 .* Received: warped_labels from 0 to 2"):
+    with pytest.raises(
+        ValueError, match=r"surface_distances expects labels from 0 to 1 .* Received: warped_labels from 0 to 2"
+    ):
         surface_distances(square(5, 5), 2 * square(5, 5), classes=2)

@@ -7,7 +7,9 @@ import pytest
 import deepsim_tf as ds
 
 
-@pytest.mark.parametrize(("backbone", "levels"), [("voxelmorph", {"level_0": 4, "level_1": 8}), ("paper", {"level_1": 4, "level_2": 8})])
+@pytest.mark.parametrize(
+    ("backbone", "levels"), [("voxelmorph", {"level_0": 4, "level_1": 8}), ("paper", {"level_1": 4, "level_2": 8})]
+)
 @pytest.mark.parametrize("shape", [(15, 18), (9, 10, 12)])
 def test_it_returns_images_of_any_size_and_its_encoder_is_an_extractor(backbone, levels, shape, texture):
     model = ds.models.autoencoder(shape, backbone=backbone, features=(4, 8))

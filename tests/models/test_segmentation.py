@@ -11,7 +11,9 @@ def test_a_few_steps_lower_the_cross_entropy(backbone, pair):
     inputs, labels = pair((13, 18))
     images, labels = inputs["fixed"], labels["fixed_labels"]
     model = ds.models.segmentation_model((13, 18), 2, backbone=backbone, features=(4, 8), dropout=False)
-    model.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", metrics=[segmentation_dice], run_eagerly=True)
+    model.compile(
+        keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", metrics=[segmentation_dice], run_eagerly=True
+    )
     before = model.test_on_batch(images, labels, return_dict=True)
     # mean of -log of the probability of the true class
     picked = np.take_along_axis(model(images).numpy(), labels[..., None], -1)

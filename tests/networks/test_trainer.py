@@ -1,4 +1,7 @@
-"""Accumulated gradients equal the larger batch, on one device, on two and in two processes; loss scaling; files of before."""
+"""Accumulated gradients equal the larger batch, on one device, on two and in two processes.
+
+Loss scaling; files of before.
+"""
 
 import deepsim_tf as ds  # isort: skip
 import keras
@@ -9,7 +12,8 @@ from cluster import TWO_CPUS, Process, finish, start_cluster
 
 from deepsim_tf.networks import trainer as updates
 
-# Six updates of eight pairs in all: as one batch, or as two batches of four that two devices may share. Without batch norm.
+# Six updates of eight pairs in all: as one batch, or as two batches of four that two devices may share. Without batch
+# norm.
 TRAIN = """
 import sys
 import keras, numpy as np
@@ -18,10 +22,14 @@ from deepsim_tf import distribute
 def train(strategy, accumulation, batch_size, precision="float32", dropout=False):
     keras.utils.set_random_seed(0)
     with strategy.scope(), ds.models.checked.dtype_policy(precision):
-        model = ds.models.registration_model((16, 16), backbone="paper", features=(2, 4), batch_norm=False, dropout=dropout)
-        model.compile(keras.optimizers.Adam(1e-2), "mse", regularizer=ds.losses.Diffusion(), weight=0.1, accumulation=accumulation)
+        model = ds.models.registration_model(
+            (16, 16), backbone="paper", features=(2, 4), batch_norm=False, dropout=dropout
+        )
+        goal = dict(regularizer=ds.losses.Diffusion(), weight=0.1)
+        model.compile(keras.optimizers.Adam(1e-2), "mse", **goal, accumulation=accumulation)
     images = np.random.default_rng(0).random((2, 48, 16, 16, 1)).astype("float32")
-    pairs = tf.data.Dataset.from_tensor_slices(({"moving": images[0], "fixed": images[1]},)).repeat().batch(batch_size, drop_remainder=True)
+    pairs = tf.data.Dataset.from_tensor_slices(({"moving": images[0], "fixed": images[1]},))
+    pairs = pairs.repeat().batch(batch_size, drop_remainder=True)
     model.fit(distribute.share(strategy, pairs, batch_size), steps_per_epoch=6 * accumulation, shuffle=False, verbose=0)
     return model
 """
@@ -69,7 +77,9 @@ def train():
 def large_batch(train):
     """(weights before, weights after six updates of eight pairs) on one device."""
     keras.utils.set_random_seed(0)
-    begin = ds.models.registration_model((16, 16), backbone="paper", features=(2, 4), batch_norm=False, dropout=False).get_weights()
+    begin = ds.models.registration_model(
+        (16, 16), backbone="paper", features=(2, 4), batch_norm=False, dropout=False
+    ).get_weights()
     return begin, train(tf.distribute.get_strategy(), 1, 8).get_weights()
 
 
@@ -81,7 +91,9 @@ def apart(large_batch, weights):
 
 def test_two_batches_in_an_update_equal_one_of_twice_the_size(train, large_batch):
     assert apart(large_batch, train(tf.distribute.get_strategy(), 2, 4).get_weights()) < 1e-4
-    assert apart(large_batch, train(tf.distribute.get_strategy(), 1, 4).get_weights()) > 1e-2  # the measure sees a difference
+    assert (
+        apart(large_batch, train(tf.distribute.get_strategy(), 1, 4).get_weights()) > 1e-2
+    )  # the measure sees a difference
 
 
 def test_they_do_on_two_devices_where_float16_skips_an_overflow_of_one(large_batch, tmp_path):
@@ -115,14 +127,18 @@ def test_a_wrong_number_of_batches_is_refused(accumulation):
 
 def test_an_optimizer_that_accumulates_too_is_refused(pair):
     model = tiny(keras.optimizers.Adam(gradient_accumulation_steps=2), accumulation=2)
-    with pytest.raises(ValueError, match="gradient_accumulation_steps=2. Leave it out, and pass accumulation=2 to compile"):
+    with pytest.raises(
+        ValueError, match="gradient_accumulation_steps=2. Leave it out, and pass accumulation=2 to compile"
+    ):
         model.fit(*pair((8, 8))[:1], verbose=0)
 
 
 def test_a_checkpoint_of_keras_own_accumulation_goes_on_in_the_middle_of_an_update(pair, tmp_path):
     former = tiny(keras.optimizers.Adam(1e-2, gradient_accumulation_steps=2))
     former.fit(pair((8, 8))[0], batch_size=1, epochs=2, shuffle=False, verbose=0)
-    former.fit({name: image[:1] for name, image in pair((8, 8))[0].items()}, verbose=0)  # five batches: two updates and a half
+    former.fit(
+        {name: image[:1] for name, image in pair((8, 8))[0].items()}, verbose=0
+    )  # five batches: two updates and a half
     former.save_weights(tmp_path / "former.weights.h5")
 
     model = tiny(accumulation=2)

@@ -12,7 +12,10 @@ SHAPES = [(13, 18), (7, 9, 6)]  # no size divides by 4
 
 
 def unet_layers(graph):
-    """{name within the U-Net: (kind, width, kernel size)} of its convolutions, norms, dropouts, up-samplings and joins."""
+    """{name within the U-Net.
+
+    (kind, width, kernel size)} of its convolutions, norms, dropouts, up-samplings and joins.
+    """
     found = {}
     for layer in graph.layers:
         name = layer.name.split("unet_")[-1]
@@ -48,9 +51,15 @@ def test_registration_gives_fields_of_the_size_of_the_image(shape, backbone, int
 def test_segmentation_and_registration_have_the_identical_unet(backbone, convolutions):
     segmentation = unet_layers(ds.models.segmentation_model((16, 16), 2, backbone=backbone, features=(4, 8)))
     registration = unet_layers(ds.models.registration_model((16, 16), backbone=backbone, features=(4, 8)).network)
-    assert list(segmentation) == list(registration) and sum(kind == "Conv2D" for kind, *_ in segmentation.values()) == convolutions
+    assert (
+        list(segmentation) == list(registration)
+        and sum(kind == "Conv2D" for kind, *_ in segmentation.values()) == convolutions
+    )
     for name, layer in segmentation.items():
-        if backbone == "paper" and name in ("dec_final_conv_0", "dec_final_conv_1"):  # as wide as their input, which holds the raw images
+        if backbone == "paper" and name in (
+            "dec_final_conv_0",
+            "dec_final_conv_1",
+        ):  # as wide as their input, which holds the raw images
             assert (layer[1], registration[name][1]) == (4 + 1, 4 + 2)
         else:
             assert layer == registration[name]
@@ -102,8 +111,12 @@ def test_the_voxelmorph_backbone_gives_the_numbers_of_voxelmorphs_own_network(pa
 
 
 def test_the_papers_stages_are_the_authors():
-    # [BatchNorm - Conv 4 stride 2 - LeakyReLU 0.2 - Conv 3 - LeakyReLU 0.2 - channel dropout 0.5]: as in the authors' code
-    layers = {layer.name: layer for layer in ds.models.segmentation_model((16, 16), 2, backbone="paper", features=(4, 8)).layers}
+    # [BatchNorm - Conv 4 stride 2 - LeakyReLU 0.2 - Conv 3 - LeakyReLU 0.2 - channel dropout 0.5]: as in the authors'
+    # code
+    layers = {
+        layer.name: layer
+        for layer in ds.models.segmentation_model((16, 16), 2, backbone="paper", features=(4, 8)).layers
+    }
     norm, conv, act = layers["unet_enc_norm_1"], layers["unet_enc_conv_1_0"], layers["unet_enc_conv_1_0_activation"]
     assert (norm.epsilon, norm.momentum) == (1e-5, 0.9)
     assert (conv.kernel_size, conv.strides) == ((4, 4), (2, 2)) and layers["unet_enc_conv_1_1"].kernel_size == (3, 3)
@@ -122,7 +135,9 @@ def test_the_papers_weights_start_as_pytorchs():
 
 
 def test_batch_norm_and_dropout_can_be_left_out():
-    model = ds.models.segmentation_model((16, 16), 2, backbone="paper", features=(4, 8), batch_norm=False, dropout=False)
+    model = ds.models.segmentation_model(
+        (16, 16), 2, backbone="paper", features=(4, 8), batch_norm=False, dropout=False
+    )
     kinds = {type(layer).__name__ for layer in model.layers}
     assert not kinds & {"BatchNormalization", "SpatialDropout2D"}
 
@@ -131,7 +146,10 @@ def test_batch_norm_and_dropout_can_be_left_out():
     "arguments, message",
     [
         ({"backbone": "resnet"}, "Unknown backbone 'resnet'. Available: voxelmorph, paper"),
-        ({"features": (4, 0)}, r"features must be the encoder's widths, at least one positive integer. Received: features=\(4, 0\)"),
+        (
+            {"features": (4, 0)},
+            r"features must be the encoder's widths, at least one positive integer. Received: features=\(4, 0\)",
+        ),
         ({"features": ()}, r"features must be the encoder's widths, .* Received: features=\(\)"),
     ],
 )
@@ -149,7 +167,11 @@ def test_other_shapes_are_refused(shape):
 
 
 def test_one_class_and_negative_steps_are_refused():
-    with pytest.raises(ValueError, match="classes must be the number of classes with background, at least 2. Received: classes=1"):
+    with pytest.raises(
+        ValueError, match="classes must be the number of classes with background, at least 2. Received: classes=1"
+    ):
         ds.models.segmentation_model((16, 16), 1)
-    with pytest.raises(ValueError, match="int_steps must be the number of integration steps, 0 for none. Received: int_steps=-1"):
+    with pytest.raises(
+        ValueError, match="int_steps must be the number of integration steps, 0 for none. Received: int_steps=-1"
+    ):
         ds.models.registration_model((16, 16), int_steps=-1)

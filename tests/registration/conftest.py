@@ -6,7 +6,10 @@ from refinable import SHAPE
 
 @pytest.fixture(scope="session")
 def shifted(texture):
-    """`shifted(shape, shift)`: a moving image with its content `shift` voxels further on every axis than the fixed one."""
+    """`shifted(shape, shift)`.
+
+    A moving image with its content `shift` voxels further on every axis than the fixed one.
+    """
 
     def make(shape=SHAPE, shift=2, seed=0):
         whole = texture(tuple(n + shift for n in shape), seed=seed, smooth=2.0)[0]
@@ -21,14 +24,19 @@ def untrained(registration):
     """`untrained(...)`: a registration model, compiled as a graph, of a flow near zero."""
 
     def make(similarity="mse", **arguments):
-        return registration(similarity, **{"shape": SHAPE, "features": (2, 2), "eager": False, "weight": 0.01, **arguments})
+        return registration(
+            similarity, **{"shape": SHAPE, "features": (2, 2), "eager": False, "weight": 0.01, **arguments}
+        )
 
     return make
 
 
 @pytest.fixture(scope="module")
 def model():
-    """An untrained model for SHAPE with the mean squared difference, compiled as a graph, that tests share: refinement does not change it."""
+    """An untrained model for SHAPE with the mean squared difference, compiled as a graph, that tests share.
+
+    Refinement does not change it.
+    """
     model = ds.models.registration_model(SHAPE, features=(2, 2))
     model.compile("adam", "mse", regularizer=ds.losses.Diffusion(), weight=0.01)
     return model

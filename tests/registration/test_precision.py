@@ -37,7 +37,9 @@ def test_a_similarity_of_half_precision_images_is_computed_in_float32(loss, dtyp
 
 
 def test_deepsim_compares_the_features_of_a_float16_extractor_in_float32(mixed_float16, pair):
-    extractor = ds.models.FeatureExtractor.from_model(ds.models.segmentation_model((16, 20), 2, backbone="paper", features=(4, 8)))
+    extractor = ds.models.FeatureExtractor.from_model(
+        ds.models.segmentation_model((16, 20), 2, backbone="paper", features=(4, 8))
+    )
     fixed, warped = pair()[0].values()
     features = [extractor(image) for image in (fixed, warped)]
     assert {f.dtype.name for f in features[0].values()} == {"float16"}
@@ -45,7 +47,11 @@ def test_deepsim_compares_the_features_of_a_float16_extractor_in_float32(mixed_f
     cosines = []
     for level in extractor.levels:
         a, b = (np.asarray(f[level], "float64") for f in features)
-        cosines.append(((a * b).sum(-1) / np.sqrt(np.maximum((a * a).sum(-1), 1e-6) * np.maximum((b * b).sum(-1), 1e-6))).mean((1, 2)))
+        cosines.append(
+            ((a * b).sum(-1) / np.sqrt(np.maximum((a * a).sum(-1), 1e-6) * np.maximum((b * b).sum(-1), 1e-6))).mean(
+                (1, 2)
+            )
+        )
     value = ds.losses.DeepSim(extractor, reduction=None)(fixed, warped)
     assert value.dtype == "float32"
     np.testing.assert_allclose(value, 1 - np.mean(cosines, 0), rtol=1e-5, atol=1e-6)
@@ -56,7 +62,9 @@ def test_a_recipe_trains_in_half_precision(precision, tmp_path, monkeypatch):
     tiny = ds.data.synthetic("platelet", "train", size=(32, 32), count=2)
     monkeypatch.setitem(recipes.DATASETS, "synthetic-platelet", lambda root, split, **_: tiny)
     size = {"features": (2,), "epochs": 1, "steps_per_epoch": 2, "batch_size": 2, "precision": precision}
-    model = training.train_registration(recipes.registration("synthetic-platelet", "cpu", "ncc", **size), tmp_path / "run", verbose=0)
+    model = training.train_registration(
+        recipes.registration("synthetic-platelet", "cpu", "ncc", **size), tmp_path / "run", verbose=0
+    )
     assert model.policy == f"mixed_{precision}" and keras.config.dtype_policy().name == "float32"
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (precision == "float16")
     assert {w.dtype for w in model.trainable_weights} == {"float32"}

@@ -1,4 +1,7 @@
-"""Instance refinement in use: pairs and threads on one graph, models compiled anew, half precision, `refine=` elsewhere, and refusals."""
+"""Instance refinement in use.
+
+Pairs and threads on one graph, models compiled anew, half precision, `refine=` elsewhere, and refusals.
+"""
 
 import concurrent.futures
 import gc
@@ -15,10 +18,15 @@ from deepsim_tf.registration.refined import _refinement, refine_flow
 
 def test_one_graph_serves_all_pairs_and_threads(model, shifted):
     pairs = [shifted(seed=seed) for seed in range(4)]
-    alone = [refine_flow(model, *pair, zero(), steps=3 + k, learning_rate=0.1 / (1 + k))[0] for k, pair in enumerate(pairs)]
+    alone = [
+        refine_flow(model, *pair, zero(), steps=3 + k, learning_rate=0.1 / (1 + k))[0] for k, pair in enumerate(pairs)
+    ]
     assert _refinement(model).step.experimental_get_tracing_count() == 1
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        jobs = [pool.submit(refine_flow, model, *pair, zero(), steps=3 + k, learning_rate=0.1 / (1 + k)) for k, pair in enumerate(pairs)]
+        jobs = [
+            pool.submit(refine_flow, model, *pair, zero(), steps=3 + k, learning_rate=0.1 / (1 + k))
+            for k, pair in enumerate(pairs)
+        ]
         for job, flow in zip(jobs, alone, strict=True):
             np.testing.assert_allclose(job.result()[0], flow, atol=1e-6)
     assert _refinement(model).step.experimental_get_tracing_count() == 1
@@ -28,7 +36,9 @@ def test_a_model_compiled_anew_has_its_new_loss_without_a_supervised_term_and_is
     moving, fixed = shifted()
     model = ds.models.registration_model(SHAPE, features=(2,), classes=3)
     model.compile("adam", "mse")
-    assert refine_flow(model, moving, fixed, zero(), steps=0)[1]["loss"] == [pytest.approx(np.mean((moving - fixed) ** 2), rel=1e-5)]
+    assert refine_flow(model, moving, fixed, zero(), steps=0)[1]["loss"] == [
+        pytest.approx(np.mean((moving - fixed) ** 2), rel=1e-5)
+    ]
     model.compile("adam", "mae", supervised="mse", supervised_weight=100.0)
     history = refine_flow(model, moving, fixed, zero(), steps=0)[1]
     assert history["loss"] == [pytest.approx(np.abs(moving - fixed).mean(), rel=1e-5)] and history["regularizer"] == [0]
@@ -49,9 +59,16 @@ def test_half_precision_does_not_swallow_the_gradient(mixed_float16, untrained, 
 def test_register_and_evaluate_refine_and_dice_rises(model, shifted):
     pair = shifted()
     images = ds.data.ImageSet(
-        lambda i: (pair[i], (pair[i][..., 0] > 0.5).astype("int32")), ["moving", "fixed"],
-        name="shifted", split="test", classes=2, shape=SHAPE, spacing=(1, 1), intensity="none", pairs=[(0, 1)],
-    )  # fmt: skip
+        lambda i: (pair[i], (pair[i][..., 0] > 0.5).astype("int32")),
+        ["moving", "fixed"],
+        name="shifted",
+        split="test",
+        classes=2,
+        shape=SHAPE,
+        spacing=(1, 1),
+        intensity="none",
+        pairs=[(0, 1)],
+    )
     before, after = (ds.evaluate(model, images, refine=refine, quick=True, verbose=0) for refine in (0, 60))
     assert before["dice"][0] < 0.8 and after["dice"][0] > before["dice"][0] + 0.1 and after["folds"][0] == 0
     result = ds.register(model, *pair, refine=60)
@@ -62,20 +79,31 @@ def test_register_and_evaluate_refine_and_dice_rises(model, shifted):
 
 def test_a_model_without_a_loss_is_refused(shifted):
     model = ds.models.registration_model(SHAPE, features=(2, 2))
-    with pytest.raises(ValueError, match=r"this model has none: it was saved without compile, or is a VoxelMorph \.h5 file\. Register without"):
+    with pytest.raises(
+        ValueError,
+        match=r"this model has none: it was saved without compile, or is a VoxelMorph \.h5 file\. Register without",
+    ):
         refine_flow(model, *shifted(), zero(), steps=1)
 
 
 def test_with_integration_a_flow_of_another_origin_is_refused(integrating, shifted):
-    with pytest.raises(ValueError, match=r"differs from the network's by up to [\d.]+ voxels\. Pass the flow that the model predicts"):
+    with pytest.raises(
+        ValueError, match=r"differs from the network's by up to [\d.]+ voxels\. Pass the flow that the model predicts"
+    ):
         refine_flow(integrating, *shifted(), zero() + 9, steps=1)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"moving": np.zeros((8, 8, 1), "float32")}, r"expects moving on the model's grid, \(18, 22, 1\)\. Received: moving\.shape=\(8, 8, 1\)"),
-        ({"flow": np.zeros((18, 22, 3), "float32")}, r"expects flow on the model's grid, \(18, 22, 2\)\. Received: flow\.shape=\(18, 22, 3\)"),
+        (
+            {"moving": np.zeros((8, 8, 1), "float32")},
+            r"expects moving on the model's grid, \(18, 22, 1\)\. Received: moving\.shape=\(8, 8, 1\)",
+        ),
+        (
+            {"flow": np.zeros((18, 22, 3), "float32")},
+            r"expects flow on the model's grid, \(18, 22, 2\)\. Received: flow\.shape=\(18, 22, 3\)",
+        ),
         ({"fixed": np.zeros((18, 22, 1), "uint8")}, "refine_flow expects float images.* fixed of type uint8"),
         ({"flow": np.full((18, 22, 2), np.nan)}, "Received: flow with 792 values that are NaN or infinite"),
         ({"steps": -1}, "steps of the refinement must be a whole number, 0 or more. Received: steps=-1"),

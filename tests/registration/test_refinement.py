@@ -1,4 +1,7 @@
-"""Refining the flow of one pair: it descends as Adam does, finds what a network missed, and returns nothing worse than it was given."""
+"""Refining the flow of one pair.
+
+It descends as Adam does, finds what a network missed, and returns nothing worse than it was given.
+"""
 
 import deepsim_tf as ds  # isort: skip
 import keras
@@ -13,7 +16,10 @@ from deepsim_tf.registration.refined import corrected, refine_flow
 
 def sampled(array, points):
     """Linear interpolation by SciPy of each channel: (*spatial, channels), (*grid, ndim) -> (*grid, channels)."""
-    at = [ndimage.map_coordinates(channel, np.moveaxis(points, -1, 0), order=1, mode="nearest") for channel in np.moveaxis(array, -1, 0)]
+    at = [
+        ndimage.map_coordinates(channel, np.moveaxis(points, -1, 0), order=1, mode="nearest")
+        for channel in np.moveaxis(array, -1, 0)
+    ]
     return np.stack(at, -1)
 
 
@@ -63,7 +69,9 @@ def test_steps_are_those_of_keras_adam(model, shifted):
     for _ in range(4):
         with tf.GradientTape() as tape:
             flow = corrected(tf.zeros((1, *SHAPE, 2)), velocity)
-            loss = tf.reduce_mean((ds.layers.warp(moving[None], flow) - fixed[None]) ** 2) + 0.01 * ds.losses.Diffusion()(flow, flow)
+            loss = tf.reduce_mean(
+                (ds.layers.warp(moving[None], flow) - fixed[None]) ** 2
+            ) + 0.01 * ds.losses.Diffusion()(flow, flow)
             loss *= np.prod(SHAPE)
         adam.apply([tape.gradient(loss, velocity)], [velocity])
     expected = corrected(tf.zeros((1, *SHAPE, 2)), velocity)[0]
@@ -144,7 +152,12 @@ def test_it_stops_where_the_last_steps_gained_less_than_the_tolerance(model, shi
 def test_features_are_warped_where_the_loss_does_so_and_nothing_of_the_model_changes(untrained, shifted, extractor):
     loss = ds.losses.DeepSim(extractor, warp="features")
     (moving, fixed), model = shifted(shift=1), untrained(loss)
-    variables = [*model.variables, *model.optimizer.variables, *extractor.variables, *(v for m in model.metrics for v in m.variables)]
+    variables = [
+        *model.variables,
+        *model.optimizer.variables,
+        *extractor.variables,
+        *(v for m in model.metrics for v in m.variables),
+    ]
     before = [v.numpy().copy() for v in variables]
     copies = moving.copy(), fixed.copy(), zero()
     flow, history = refine_flow(model, *copies, steps=10)

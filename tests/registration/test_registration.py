@@ -24,7 +24,8 @@ def test_evaluate_gives_similarity_regularizer_and_dice(backbone, registration, 
     result = model.evaluate(inputs, labels, batch_size=2, verbose=0, return_dict=True)
     # SciPy moves images and labels by (2, -1) voxels; the flow is constant, its differences are zero
     moved, moved_labels = (
-        ndimage.shift(a, (0, -2, 1), order=0, mode="nearest") for a in (inputs["moving"][..., 0], labels["moving_labels"])
+        ndimage.shift(a, (0, -2, 1), order=0, mode="nearest")
+        for a in (inputs["moving"][..., 0], labels["moving_labels"])
     )
     np.testing.assert_allclose(result["similarity"], np.mean((moved - inputs["fixed"][..., 0]) ** 2), rtol=1e-4)
     np.testing.assert_allclose(result["regularizer"], 0, atol=1e-6)
@@ -37,15 +38,24 @@ def test_the_loss_is_the_similarity_plus_the_weighted_regularizer(registration, 
     for weight in model.trainable_weights:
         weight.assign(keras.random.normal(weight.shape, stddev=0.3))
     result, outputs = model.evaluate(inputs, batch_size=2, verbose=0, return_dict=True), model(inputs)
-    np.testing.assert_allclose(result["similarity"], ds.losses.LocalNCC(5)(inputs["fixed"], outputs["warped"]), rtol=1e-4)
-    np.testing.assert_allclose(result["regularizer"], np.mean(vxm.losses.Grad("l2").loss(None, outputs["flow"])), rtol=1e-4)
+    np.testing.assert_allclose(
+        result["similarity"], ds.losses.LocalNCC(5)(inputs["fixed"], outputs["warped"]), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        result["regularizer"], np.mean(vxm.losses.Grad("l2").loss(None, outputs["flow"])), rtol=1e-4
+    )
     np.testing.assert_allclose(result["loss"], result["similarity"] + 0.7 * result["regularizer"], rtol=1e-5)
     assert result["regularizer"] > 0.01 and sorted(result) == ["loss", "regularizer", "similarity"]
 
 
 def test_dice_needs_labels(registration, pair):
     model, (inputs, labels) = registration(), pair()
-    assert sorted(model.evaluate(inputs, labels, verbose=0, return_dict=True)) == ["dice", "loss", "regularizer", "similarity"]
+    assert sorted(model.evaluate(inputs, labels, verbose=0, return_dict=True)) == [
+        "dice",
+        "loss",
+        "regularizer",
+        "similarity",
+    ]
     assert sorted(model.evaluate(inputs, verbose=0, return_dict=True)) == ["loss", "regularizer", "similarity"]
 
 
@@ -94,17 +104,23 @@ def test_one_step_of_the_optimiser_lowers_the_loss(similarity, registration, pai
 def test_weights_of_images_reach_the_similarity(labelled, registration, pair):
     model, (inputs, labels) = registration(ds.losses.LocalNCC(5), weight=0.0), pair()
     single = ds.losses.LocalNCC(5, reduction=None)(inputs["fixed"], inputs["moving"])  # the flow starts at zero
-    loss = model.test_on_batch(inputs, labels if labelled else None, sample_weight=np.array([0.0, 2.0], "float32"), return_dict=True)[
-        "loss"
-    ]
+    loss = model.test_on_batch(
+        inputs, labels if labelled else None, sample_weight=np.array([0.0, 2.0], "float32"), return_dict=True
+    )["loss"]
     np.testing.assert_allclose(loss, (0 * single[0] + 2 * single[1]) / 2, rtol=1e-3)
 
 
 def test_evaluate_on_labelled_arrays_takes_weights_of_images(registration, pair):
-    model, (inputs, labels), weights = registration(ds.losses.LocalNCC(5), weight=0.0), pair(), np.array([0.0, 2.0], "float32")
+    model, (inputs, labels), weights = (
+        registration(ds.losses.LocalNCC(5), weight=0.0),
+        pair(),
+        np.array([0.0, 2.0], "float32"),
+    )
     expected = model.test_on_batch(inputs, labels, sample_weight=weights)[0]
     model.reset_metrics()
-    np.testing.assert_allclose(model.evaluate(inputs, labels, sample_weight=weights, batch_size=2, verbose=0)[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        model.evaluate(inputs, labels, sample_weight=weights, batch_size=2, verbose=0)[0], expected, rtol=1e-5
+    )
 
 
 def test_predict_gives_what_a_call_gives(registration, pair):
@@ -119,15 +135,21 @@ def test_half_precision_gives_float32_fields_and_losses(mixed_float16, registrat
     outputs = model(inputs)
     assert outputs["warped"].dtype == outputs["flow"].dtype == "float32"
     assert np.isfinite(model.train_on_batch(inputs, return_dict=True)["loss"])
-    np.testing.assert_allclose(outputs["warped"], inputs["moving"], atol=1e-3)  # not the moving image rounded to float16
+    np.testing.assert_allclose(
+        outputs["warped"], inputs["moving"], atol=1e-3
+    )  # not the moving image rounded to float16
 
 
 def test_deepsim_trains_a_stock_vxmdense(extractor, pair):
     model, (inputs, _) = vxm.networks.VxmDense((16, 20), nb_unet_features=[[4, 8], [8, 4]], int_steps=0), pair()
-    model.compile("adam", loss=[ds.losses.DeepSim(extractor), ds.losses.Diffusion()], loss_weights=[1, 0.1], run_eagerly=True)
+    model.compile(
+        "adam", loss=[ds.losses.DeepSim(extractor), ds.losses.Diffusion()], loss_weights=[1, 0.1], run_eagerly=True
+    )
     x, y = [inputs["moving"], inputs["fixed"]], [inputs["fixed"], np.zeros((2, 16, 20, 2), "float32")]
     before = [w.numpy() for w in model.trainable_weights]
     history = model.fit(x, y, batch_size=2, verbose=0).history["loss"]
-    np.testing.assert_allclose(history, ds.losses.DeepSim(extractor)(inputs["fixed"], inputs["moving"]), atol=1e-3)  # flow starts at zero
+    np.testing.assert_allclose(
+        history, ds.losses.DeepSim(extractor)(inputs["fixed"], inputs["moving"]), atol=1e-3
+    )  # flow starts at zero
     assert all(np.any(a != b) for a, b in zip(before, model.trainable_weights, strict=True))
     assert not extractor.trainable_weights

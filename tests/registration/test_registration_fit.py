@@ -11,15 +11,20 @@ SHIFT = (2, -1)  # fixed(p) = moving(p + SHIFT), so the flow to find is SHIFT ev
 
 @pytest.fixture(scope="module")
 def fitted(texture):
-    """The model after `fit`, its history and inputs, and the segmentation model and the extractor's weights of before."""
+    """The model after `fit`, its history and inputs, the segmentation model, and the extractor's old weights."""
     keras.utils.set_random_seed(0)
     segmenter = ds.models.segmentation_model((24, 24), 2, backbone="paper", features=(8, 16))
     extractor = ds.models.FeatureExtractor.from_model(segmenter)
     frozen, source = extractor.get_weights(), segmenter.get_weights()
     whole = texture((28, 28), count=4, smooth=2.0)
-    inputs = {"moving": whole[:, 2:26, 2:26], "fixed": whole[:, 2 + SHIFT[0] : 26 + SHIFT[0], 2 + SHIFT[1] : 26 + SHIFT[1]]}
+    inputs = {
+        "moving": whole[:, 2:26, 2:26],
+        "fixed": whole[:, 2 + SHIFT[0] : 26 + SHIFT[0], 2 + SHIFT[1] : 26 + SHIFT[1]],
+    }
     model = ds.models.registration_model((24, 24), features=(8, 16))
-    model.compile(keras.optimizers.Adam(1e-2), ds.losses.DeepSim(extractor), regularizer=ds.losses.Diffusion(), weight=0.1)
+    model.compile(
+        keras.optimizers.Adam(1e-2), ds.losses.DeepSim(extractor), regularizer=ds.losses.Diffusion(), weight=0.1
+    )
     history = model.fit(inputs, batch_size=4, epochs=60, verbose=0).history
     found = {"model": model, "history": history, "inputs": inputs, "extractor": extractor, "segmenter": segmenter}
     return {**found, "frozen": frozen, "source": source}

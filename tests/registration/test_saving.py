@@ -21,19 +21,24 @@ import numpy as np
 inputs = dict(np.load("{folder}/inputs.npz"))
 outputs, extractor = model(inputs), model.similarity.extractor
 before = model.test_on_batch(inputs, return_dict=True)
-facts = dict(iterations=int(model.optimizer.iterations.numpy()), rate=float(model.optimizer.learning_rate.numpy()), before=before,
-             frozen=len(extractor.weights), moving=len(extractor.trainable_weights), levels=model.similarity.levels, weight=model.weight,
-             names=[type(model).__name__, model.name, model.similarity.name, model.regularizer.name], trainable=model.trainable)
+facts = dict(iterations=int(model.optimizer.iterations.numpy()), rate=float(model.optimizer.learning_rate.numpy()))
+facts |= dict(before=before, frozen=len(extractor.weights), moving=len(extractor.trainable_weights))
+facts |= dict(levels=model.similarity.levels, weight=model.weight, trainable=model.trainable)
+facts["names"] = [type(model).__name__, model.name, model.similarity.name, model.regularizer.name]
 model.run_eagerly = True
 model.train_on_batch(inputs)
-np.savez("{folder}/outputs.npz", warped=outputs["warped"], flow=outputs["flow"], features=extractor(inputs["fixed"])["level_2"],
+features = extractor(inputs["fixed"])["level_2"]
+np.savez("{folder}/outputs.npz", warped=outputs["warped"], flow=outputs["flow"], features=features,
          **{{f"weight_{{k}}": w for k, w in enumerate(model.get_weights())}})
 print("FACTS" + json.dumps(facts, default=float))
 """
 
 
 def test_a_fresh_process_loads_the_model_and_trains_on(registration, extractor, pair, fresh_python, tmp_path):
-    model, (inputs, _) = registration(ds.losses.DeepSim(extractor, levels=["level_2"]), weight=0.3, int_steps=2, learning_rate=0.01), pair()
+    model, (inputs, _) = (
+        registration(ds.losses.DeepSim(extractor, levels=["level_2"]), weight=0.3, int_steps=2, learning_rate=0.01),
+        pair(),
+    )
     for _ in range(3):
         model.train_on_batch(inputs)
     model.reset_metrics()
@@ -50,7 +55,9 @@ def test_a_fresh_process_loads_the_model_and_trains_on(registration, extractor, 
     for name, value in before.items():
         np.testing.assert_allclose(facts["before"][name], value, rtol=1e-5)
     assert facts["moving"] == 0 and facts["frozen"] == len(extractor.weights) and facts["levels"] == ["level_2"]
-    assert (facts["iterations"], facts["weight"], facts["trainable"]) == (3, 0.3, True) and np.isclose(facts["rate"], 0.01)
+    assert (facts["iterations"], facts["weight"], facts["trainable"]) == (3, 0.3, True) and np.isclose(
+        facts["rate"], 0.01
+    )
     assert facts["names"] == ["RegistrationModel", model.name, "deepsim", "diffusion"]
     # The next step is the same in both processes: Adam's moments came along.
     model.train_on_batch(inputs)
@@ -78,7 +85,9 @@ def test_a_registration_model_comes_back_with_its_arguments(backbone, pair, tmp_
         np.testing.assert_array_equal(loaded(inputs)[name], output)
 
 
-@pytest.mark.parametrize("options", [{"zero_mean": True, "eps": 1e-4}, {"fixed": True, "foreground": 0.1}], ids=["options", "atlas"])
+@pytest.mark.parametrize(
+    "options", [{"zero_mean": True, "eps": 1e-4}, {"fixed": True, "foreground": 0.1}], ids=["options", "atlas"]
+)
 def test_deepsim_comes_back_with_its_options_and_its_atlas(options, registration, extractor, pair, tmp_path):
     inputs, _ = pair()
     if options.get("fixed"):
@@ -88,7 +97,9 @@ def test_deepsim_comes_back_with_its_options_and_its_atlas(options, registration
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(
-        loaded.similarity(inputs["fixed"], inputs["moving"]), model.similarity(inputs["fixed"], inputs["moving"]), rtol=1e-6
+        loaded.similarity(inputs["fixed"], inputs["moving"]),
+        model.similarity(inputs["fixed"], inputs["moving"]),
+        rtol=1e-6,
     )
     assert (loaded.similarity.zero_mean, loaded.similarity.eps) == (model.similarity.zero_mean, model.similarity.eps)
     if "fixed" in options:
@@ -100,7 +111,10 @@ def test_the_parts_of_a_file_keep_their_names(registration, extractor, pair, tmp
     model = registration(ds.losses.DeepSim(extractor))
     model.train_on_batch(pair()[0])
     model.save(tmp_path / "model.keras")
-    with zipfile.ZipFile(tmp_path / "model.keras") as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+    with (
+        zipfile.ZipFile(tmp_path / "model.keras") as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
+    ):
         assert set(file) == {"layers", "optimizer", "similarity", "vars"}
         assert len(file["similarity/extractor/encoder/layers"]) > 1
 
@@ -141,5 +155,8 @@ def test_a_segmentation_model_comes_back_trainable_or_frozen(backbone, texture, 
         model.trainable = trainable
         model.save(tmp_path / "model.keras")
         loaded = keras.models.load_model(tmp_path / "model.keras")
-        assert (loaded.trainable, bool(loaded.trainable_weights)) == (trainable, trainable) and loaded.name == model.name
+        assert (loaded.trainable, bool(loaded.trainable_weights)) == (
+            trainable,
+            trainable,
+        ) and loaded.name == model.name
         np.testing.assert_array_equal(loaded(texture((13, 18))), model(texture((13, 18))))

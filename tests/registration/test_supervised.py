@@ -31,7 +31,9 @@ def test_it_is_the_mean_squared_error_of_the_one_hot_labels(pair):
 
 def test_it_has_a_gradient_of_its_own(pair):
     images, labels = pair(SHAPE)
-    flat = {name: np.zeros_like(image) for name, image in images.items()}  # nothing to be seen: only the labels can move it
+    flat = {
+        name: np.zeros_like(image) for name, image in images.items()
+    }  # nothing to be seen: only the labels can move it
     model = supervised_model()
     before = model.evaluate(flat, labels, verbose=0, return_dict=True, batch_size=2)["supervised"]
     model.optimizer.learning_rate.assign(1e-2)
@@ -48,13 +50,19 @@ def test_it_survives_a_file(tmp_path, pair):
     model.save(tmp_path / "m.keras")
     again = keras.models.load_model(tmp_path / "m.keras")
     assert again.supervised_weight == 0.5
-    assert again.evaluate(images, labels, verbose=0, return_dict=True) == pytest.approx(model.evaluate(images, labels, verbose=0, return_dict=True))
+    assert again.evaluate(images, labels, verbose=0, return_dict=True) == pytest.approx(
+        model.evaluate(images, labels, verbose=0, return_dict=True)
+    )
 
 
 def test_it_needs_classes_and_labels(pair):
-    with pytest.raises(ValueError, match="supervised compares labels, and the model does not know their number: pass classes"):
+    with pytest.raises(
+        ValueError, match="supervised compares labels, and the model does not know their number: pass classes"
+    ):
         ds.models.registration_model(SHAPE, features=(4, 8)).compile(supervised="mse")
-    with pytest.raises(ValueError, match="supervised_weight must be a finite number, 0 or more. Received: supervised_weight=-1"):
+    with pytest.raises(
+        ValueError, match="supervised_weight must be a finite number, 0 or more. Received: supervised_weight=-1"
+    ):
         supervised_model(supervised_weight=-1)
     with pytest.raises(ValueError, match="supervised must be a keras.losses.Loss"):
         ds.models.registration_model(SHAPE, features=(4, 8), classes=2).compile(supervised=3)

@@ -48,7 +48,7 @@ def test_its_flow_is_voxelmorphs_own(network, file, texture, expected):
 
 
 def test_a_file_of_keras_2_opens_too(file, texture, expected, tmp_path):
-    """VoxelMorph on TensorFlow's own Keras named weights "layer/kernel:0", and its config had other arguments in its early versions."""
+    """VoxelMorph on TensorFlow's own Keras named weights "layer/kernel:0", with other arguments in its config."""
     with h5py.File(file) as original, h5py.File(tmp_path / "old.h5", "w") as old:
         for name, value in original.attrs.items():
             old.attrs[name] = value.replace('"svf_resolution": 1, ', "") if name == "model_config" else value

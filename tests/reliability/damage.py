@@ -1,4 +1,7 @@
-"""Damage to valid files: bytes flipped, put in, taken out and cut off, and the same inside of archives, whose checksums are then right again."""
+"""Damage to valid files.
+
+Bytes flipped, put in, taken out and cut off, and the same inside of archives, whose checksums are then right again.
+"""
 
 import gzip
 import io
@@ -9,12 +12,44 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 # The same cases every time; a failing one is shown as it is drawn.
-FUZZ = settings(derandomize=True, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+FUZZ = settings(
+    derandomize=True, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 HEADER = 400  # bytes in which most formats say what follows
 # As a size, an offset or a voxel, in either byte order: none, the largest numbers, NaN, infinity.
-NUMBERS = [b"\0" * 4, b"\xff" * 4, b"\xff\xff\xff\x7f", b"\x7f\xff\xff\xff", b"\0\0\xc0\x7f", b"\0\0\x80\x7f", b"\xff\x7f", b"\x7f\xff", b"\0\x80"]
+NUMBERS = [
+    b"\0" * 4,
+    b"\xff" * 4,
+    b"\xff\xff\xff\x7f",
+    b"\x7f\xff\xff\xff",
+    b"\0\0\xc0\x7f",
+    b"\0\0\x80\x7f",
+    b"\xff\x7f",
+    b"\x7f\xff",
+    b"\0\x80",
+]
 VALUES = [None, True, -1, 0, 0.5, 1e308, 10**30, "x", "", "../x", [], {}, ["x"], [-1, "x"], {"x": 1}, [[[]]]]
-WORDS = ['"', ",", "\n", "\r", ";", "\t", "\0", "\ufeff", "../", " ", "nan", "1e999", "-1", "é", "#", "'", '""\n', "x" * 5000, ",,,\n"]
+WORDS = [
+    '"',
+    ",",
+    "\n",
+    "\r",
+    ";",
+    "\t",
+    "\0",
+    "\ufeff",
+    "../",
+    " ",
+    "nan",
+    "1e999",
+    "-1",
+    "é",
+    "#",
+    "'",
+    '""\n',
+    "x" * 5000,
+    ",,,\n",
+]
 
 
 @st.composite
@@ -75,7 +110,9 @@ def damaged_archive(draw, content):
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
         for name, inside in members:
-            archive.writestr(zipfile.ZipInfo(name), inside)  # ZipInfo: the date of 1980, and so the same bytes every time
+            archive.writestr(
+                zipfile.ZipInfo(name), inside
+            )  # ZipInfo: the date of 1980, and so the same bytes every time
     return written.getvalue()
 
 
@@ -108,7 +145,10 @@ def _places(tree):
 
 @st.composite
 def damaged_text(draw, content):
-    """A CSV file with quotes, separators, line ends, signs and long words put in, or a part taken out; in one of three encodings."""
+    """A CSV file with quotes, separators, line ends, signs and long words put in, or a part taken out.
+
+    In one of three encodings.
+    """
     text = content.decode()
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, len(text)))

@@ -17,7 +17,10 @@ def memory():
 
 @contextlib.contextmanager
 def limited(extra=3 * 2**30):
-    """Let the process take at most `extra` bytes more: a file that asks for more then ends in a MemoryError instead of a full machine."""
+    """Let the process take at most `extra` bytes more.
+
+    A file that asks for more then ends in a MemoryError instead of a full machine.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (memory()[0] + extra, hard))
     try:
@@ -30,7 +33,8 @@ def growth(call, *, warm_up, count):
     """Call a function many times.
 
     Returns:
-        dict: resident bytes `before` (after the warm-up) and `after`, `growth` as a fraction of `before`, and `seconds` a call.
+        dict: resident bytes `before` (after the warm-up) and `after`, `growth` as a fraction of `before`, and `seconds`
+            a call.
     """
     for _ in range(warm_up):
         call()

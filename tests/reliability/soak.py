@@ -2,8 +2,9 @@
 
     python tests/reliability/soak.py [--cases 2000] [--predictions 10000] [--page docs/reliability.md]
 
-About 10 minutes on two cores. Prints a report in Markdown, and with --page puts it between that page's marks. The exit code is 1 where a case
-was not refused clearly or memory grew by more than 1 %. A case that ends the process itself is left in the folder that is printed first.
+About 10 minutes on two cores. Prints a report in Markdown, and with --page puts it between that page's marks. The exit
+code is 1 where a case was not refused clearly or memory grew by more than 1 %. A case that ends the process itself is
+left in the folder that is printed first.
 """
 
 import argparse
@@ -44,7 +45,10 @@ def fuzz(cases, folder):
 
 
 def _judge_many(found, cases, folder):
-    """(Counter of outcomes, failures as text, seconds of the slowest) of damage to a Target's file; failing files are kept in `folder`."""
+    """(Counter of outcomes, failures as text, seconds of the slowest) of damage to a Target's file.
+
+    Failing files are kept in `folder`.
+    """
     outcomes, failures, seconds = collections.Counter(), [], [0.0]
 
     @settings(FUZZ, max_examples=cases)
@@ -88,15 +92,24 @@ def main():
 
     report = [f"{datetime.date.today()}; {', '.join(f'{name} {version}' for name, version in versions().items())}.", ""]
     # Memory first: the damaged files leave it in pieces.
-    memory = ["| calls in one process | resident memory before (MB) | after (MB) | growth | ms a call |", "| --- | --- | --- | --- | --- |"]
+    memory = [
+        "| calls in one process | resident memory before (MB) | after (MB) | growth | ms a call |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     grown = False
     for kind, found in predictions(options.predictions):
         grown |= found["growth"] > 0.01
         before, after = (f"{found[name] / 1e6:.1f}" for name in ("before", "after"))
-        memory.append(f"| {options.predictions} x {kind} | {before} | {after} | {100 * found['growth']:+.2f} % | {1000 * found['seconds']:.1f} |")
+        memory.append(
+            f"| {options.predictions} x {kind} | {before} | {after} | {100 * found['growth']:+.2f} % |"
+            f" {1000 * found['seconds']:.1f} |"
+        )
         print(memory[-1], flush=True)
 
-    table = ["| damaged file | cases | refused in one line | still valid | bytes unchanged | failed | slowest (s) |", "| --- " * 7 + "|"]
+    table = [
+        "| damaged file | cases | refused in one line | still valid | bytes unchanged | failed | slowest (s) |",
+        "| --- " * 7 + "|",
+    ]
     total, failed = collections.Counter(), []
     for name, outcomes, failures, slowest in fuzz(options.cases, folder):
         total += outcomes
@@ -104,7 +117,10 @@ def main():
         numbers = [outcomes.total(), *(outcomes[key] for key in ("refused", "accepted", "unchanged", "failed"))]
         table.append(f"| {name} | {' | '.join(map(str, numbers))} | {slowest:.1f} |")
         print(table[-1], *failures, sep="\n", flush=True)
-    table.append(f"| all | {total.total()} | {' | '.join(str(total[key]) for key in ('refused', 'accepted', 'unchanged', 'failed'))} | |")
+    table.append(
+        f"| all | {total.total()} |"
+        f" {' | '.join(str(total[key]) for key in ('refused', 'accepted', 'unchanged', 'failed'))} | |"
+    )
     report += [*table, "", *memory]
     print("\n".join(report))
     if options.page:

@@ -22,7 +22,13 @@ from deepsim_tf.training import runs
 FLAT, SOLID = (16, 20), (8, 9, 10)  # of images and volumes
 IMAGES = ("a.tif", "stack.tif", "a.png", "a.npy", "a.npz", "a.nii", "a.nii.gz", "a.mgz")
 # Kind of file, and how many cases of 2000 it gets.
-KINDS = {name: 140 for name in IMAGES} | {"flow.nii.gz": 140, "images.csv": 140, "points.csv": 100, "pairs.csv": 100, "map.csv": 100}
+KINDS = {name: 140 for name in IMAGES} | {
+    "flow.nii.gz": 140,
+    "images.csv": 140,
+    "points.csv": 100,
+    "pairs.csv": 100,
+    "map.csv": 100,
+}
 KINDS |= {"config.json": 140, "model.keras": 100, "model.h5": 60}
 
 
@@ -84,12 +90,17 @@ def command(*arguments):
 
 
 def called(function, *names):
-    """Call a function: no error, or a ValueError of one line with one of the names (a file's or an argument's) in it."""
+    """Call a function.
+
+    No error, or a ValueError of one line with one of the names (a file's or an argument's) in it.
+    """
     try:
         function()
     except ValueError as error:
         text = str(error)
-        assert "MemoryError" not in text and "\n" not in text and any(name in text for name in names), f"{type(error).__name__}: {text}"
+        assert "MemoryError" not in text and "\n" not in text and any(name in text for name in names), (
+            f"{type(error).__name__}: {text}"
+        )
         return "refused"
     return "accepted"
 
@@ -108,7 +119,11 @@ def target(name, folder, models):
         return Target(folder, name, [lambda: command("evaluate", folder, "--verbose", 0)])
     shutil.copy(models[name], folder / name)
     moving, fixed = rng.random((2, *FLAT)).astype("float32")
-    return Target(folder, name, [lambda: called(lambda: ds.register(folder / name, moving, fixed), name, "registration model", "shape")])
+    return Target(
+        folder,
+        name,
+        [lambda: called(lambda: ds.register(folder / name, moving, fixed), name, "registration model", "shape")],
+    )
 
 
 def tiny_models(folder):
@@ -141,7 +156,14 @@ def _images(name, folder, models, rng):
     out = folder / "warped.npy"
     if name == "flow.nii.gz":
         apply = ["warp", "--flow", folder / name, "--image", image, "--out", out]
-        return Target(folder, name, [lambda: command(*apply), lambda: command("warp", "--invert", folder / name, "--out", folder / "inverse.nii.gz")])
+        return Target(
+            folder,
+            name,
+            [
+                lambda: command(*apply),
+                lambda: command("warp", "--invert", folder / name, "--out", folder / "inverse.nii.gz"),
+            ],
+        )
     model, fixed = models[len(shape)], rng.random(shape).astype("float32")
     return Target(
         folder,
@@ -161,7 +183,9 @@ def _tables(name, folder, rng):
         Image.fromarray(labels).save(folder / f"l{stem}.png")
         (folder / f"{stem}.csv").write_text("row,column\n2,3\n10.5,12\n")
     path = folder / name
-    images = "image,labels,landmarks,split\n" + "".join(f"{s}.png,l{s}.png,{'points' if s == 'b' else s}.csv,train\n" for s in "abc")
+    images = "image,labels,landmarks,split\n" + "".join(
+        f"{s}.png,l{s}.png,{'points' if s == 'b' else s}.csv,train\n" for s in "abc"
+    )
     (folder / "images.csv").write_text(images)
     (folder / "points.csv").write_text("row,column\n2,4\n11.5,12.25\n")
     if name == "map.csv":

@@ -20,12 +20,21 @@ from deepsim_tf.training import runs
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mgz"])
 def test_a_small_file_cannot_ask_for_a_large_memory(tmp_path, name):
     path = tmp_path / name
-    nibabel.save((nibabel.MGHImage if name == "a.mgz" else nibabel.Nifti1Image)(np.ones((4, 5, 6), "uint8"), np.eye(4)), path)
+    nibabel.save(
+        (nibabel.MGHImage if name == "a.mgz" else nibabel.Nifti1Image)(np.ones((4, 5, 6), "uint8"), np.eye(4)), path
+    )
     raw = bytearray(gzip.decompress(path.read_bytes()) if name.endswith("z") else path.read_bytes())
     # The sizes of the axes: in MGH three big-endian int32 from byte 4, in NIfTI-1 three int16 from byte 42.
-    raw[slice(4, 16) if name == "a.mgz" else slice(42, 48)] = struct.pack(">3i" if name == "a.mgz" else "<3h", 30_000, 30_000, 30)  # 27 GB
+    raw[slice(4, 16) if name == "a.mgz" else slice(42, 48)] = struct.pack(
+        ">3i" if name == "a.mgz" else "<3h", 30_000, 30_000, 30
+    )  # 27 GB
     path.write_bytes(gzip.compress(raw) if name.endswith("z") else raw)
-    with limited(2**30), pytest.raises(ValueError, match=f"Cannot read .*{name} .*Expected 27000000000 bytes of voxels, as its header says"):
+    with (
+        limited(2**30),
+        pytest.raises(
+            ValueError, match=f"Cannot read .*{name} .*Expected 27000000000 bytes of voxels, as its header says"
+        ),
+    ):
         read_volume(path)
 
 
@@ -35,7 +44,12 @@ def test_a_small_flow_cannot_ask_for_a_large_memory(tmp_path):
     raw = bytearray(gzip.decompress(path.read_bytes()))
     raw[42:48] = struct.pack("<3h", 3000, 3000, 300)  # 32 GB
     path.write_bytes(gzip.compress(raw))
-    with limited(2**30), pytest.raises(ValueError, match="Cannot read .*flow.nii.gz .Expected 32400000000 bytes of voxels, as its header says"):
+    with (
+        limited(2**30),
+        pytest.raises(
+            ValueError, match="Cannot read .*flow.nii.gz .Expected 32400000000 bytes of voxels, as its header says"
+        ),
+    ):
         ds.inference.read_field(path)
 
 
@@ -89,5 +103,7 @@ def test_a_name_that_no_system_takes_is_no_file(tmp_path):
 
 def test_line_ends_in_the_name_of_a_column_do_not_break_the_message(tmp_path):
     (tmp_path / "map.csv").write_text('"la\nbel",class\n1,1,2\n')
-    with pytest.raises(ValueError, match=r"map.csv has more cells in its rows than columns in its header \(la bel, class\)"):
+    with pytest.raises(
+        ValueError, match=r"map.csv has more cells in its rows than columns in its header \(la bel, class\)"
+    ):
         read_label_map(tmp_path / "map.csv")

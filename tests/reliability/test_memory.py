@@ -15,7 +15,10 @@ def test_predictions_do_not_gather_memory(kind):
     model = ds.models.registration_model((16, 20), features=(2,))
     moving, fixed = np.random.default_rng(0).random((2, 16, 20)).astype("float32")
     batch = {"moving": moving[None, ..., None], "fixed": fixed[None, ..., None]}
-    call = {"predict_on_batch": lambda: model.predict_on_batch(batch), "register": lambda: ds.register(model, moving, fixed)}[kind]
+    call = {
+        "predict_on_batch": lambda: model.predict_on_batch(batch),
+        "register": lambda: ds.register(model, moving, fixed),
+    }[kind]
     found = growth(call, warm_up=100, count=300)
     assert found["growth"] < 0.01, found
 

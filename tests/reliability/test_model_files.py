@@ -34,13 +34,20 @@ def with_function(path, harm):
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(members["config.json"])
-    config["config"]["layers"][1] = {"module": "os", "class_name": "system", "registered_name": "system", "config": {"command": f"touch {harm}"}}
+    config["config"]["layers"][1] = {
+        "module": "os",
+        "class_name": "system",
+        "registered_name": "system",
+        "config": {"command": f"touch {harm}"},
+    }
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in (members | {"config.json": json.dumps(config).encode()}).items():
             archive.writestr(name, content)
 
 
-@pytest.mark.parametrize(("make", "name"), [(with_code, "model.keras"), (with_code, "model.h5"), (with_function, "model.keras")])
+@pytest.mark.parametrize(
+    ("make", "name"), [(with_code, "model.keras"), (with_code, "model.h5"), (with_function, "model.keras")]
+)
 def test_code_in_a_model_file_never_runs(make, name, tmp_path, harm, capsys, monkeypatch):
     path, image = tmp_path / name, np.zeros(SHAPE, "float32")
     np.save(tmp_path / "a.npy", image)
@@ -50,9 +57,29 @@ def test_code_in_a_model_file_never_runs(make, name, tmp_path, harm, capsys, mon
         with pytest.raises(ValueError, match=f"{name} cannot be read as a "):
             use()
     for command in (
-        ["register", "--model", path, "--moving", tmp_path / "a.npy", "--fixed", tmp_path / "a.npy", "--out", tmp_path / "out"],
+        [
+            "register",
+            "--model",
+            path,
+            "--moving",
+            tmp_path / "a.npy",
+            "--fixed",
+            tmp_path / "a.npy",
+            "--out",
+            tmp_path / "out",
+        ],
         ["export", "--model", path, "--out", tmp_path / "out"],
-        ["train-registration", "--dataset", "synthetic-cells", "--loss", "deepsim", "--extractor", path, "--out", tmp_path / "out"],
+        [
+            "train-registration",
+            "--dataset",
+            "synthetic-cells",
+            "--loss",
+            "deepsim",
+            "--extractor",
+            path,
+            "--out",
+            tmp_path / "out",
+        ],
     ):
         capsys.readouterr()
         assert main([str(word) for word in command]) == 2

@@ -22,7 +22,8 @@ tf.config.threading.set_inter_op_parallelism_threads(int(os.environ["THREADS"]))
 from deepsim_tf.cli import main
 folder = os.environ["FOLDER"]
 print(locale.localeconv()["decimal_point"], locale.getencoding().lower().replace("ansi_x3.4-1968", "ascii"))
-code = main(["register", "--model", folder + "/model.keras", "--pairs", folder + "/pairs.csv", "--out", os.environ["OUT"], "--verbose", "0"])
+files = ["--model", folder + "/model.keras", "--pairs", folder + "/pairs.csv"]
+code = main(["register", *files, "--out", os.environ["OUT"], "--verbose", "0"])
 sys.exit(code)
 """
 
@@ -56,7 +57,9 @@ def german(folder):
     """Environment of a locale with a decimal comma, made of glibc's sources; None where they are missing."""
     folder.mkdir()
     if shutil.which("localedef"):
-        subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", folder / "de_DE.UTF-8"], capture_output=True, check=False)
+        subprocess.run(
+            ["localedef", "-i", "de_DE", "-f", "UTF-8", folder / "de_DE.UTF-8"], capture_output=True, check=False
+        )
     return {"LC_ALL": "de_DE.UTF-8", "LOCPATH": str(folder)} if (folder / "de_DE.UTF-8").is_dir() else None
 
 
@@ -67,11 +70,21 @@ def test_locale_working_directory_and_threads_change_nothing(tmp_path, texture, 
     moved_model((96, 128), intensity="quantile:0.01:0.99", image_fit="pad").save(tmp_path / "model.keras")
     # Images large enough that TensorFlow divides its convolutions among threads.
     # An ASCII locale, without Python's own way out of it; and one with a decimal comma.
-    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "FOLDER": str(tmp_path), "OUT": str(tmp_path / "out"), "THREADS": "1"}
+    ascii_only = {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "FOLDER": str(tmp_path),
+        "OUT": str(tmp_path / "out"),
+        "THREADS": "1",
+    }
     comma = german(tmp_path / "locales")
     other = {**(comma or {"LC_ALL": "C.UTF-8"}), "FOLDER": "..", "OUT": "out", "THREADS": "4"}
     results = []
-    for name, variables, decimal, encoding in (("one", ascii_only, ".", "ascii"), ("other", other, "," if comma else ".", "utf-8")):
+    for name, variables, decimal, encoding in (
+        ("one", ascii_only, ".", "ascii"),
+        ("other", other, "," if comma else ".", "utf-8"),
+    ):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         done = fresh_python(PROGRAM, **variables)
@@ -79,7 +92,12 @@ def test_locale_working_directory_and_threads_change_nothing(tmp_path, texture, 
         assert done.stdout.splitlines()[0] == f"{decimal} {encoding}"
         out = pathlib.Path(variables["OUT"])
         table = pandas.read_csv(out / "summary.csv")
-        results.append((ds.inference.read_field(out / "first" / "flow.nii.gz").vectors, table.select_dtypes("float").drop(columns="seconds")))
+        results.append(
+            (
+                ds.inference.read_field(out / "first" / "flow.nii.gz").vectors,
+                table.select_dtypes("float").drop(columns="seconds"),
+            )
+        )
     (flow, numbers), (other_flow, other_numbers) = results
     assert np.abs(flow).max() > 0.1
     np.testing.assert_allclose(other_flow, flow, atol=1e-5)

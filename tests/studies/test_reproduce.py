@@ -19,7 +19,11 @@ def out(tmp_path_factory):
     """A folder of a reproduction with two losses and two weights each."""
     folder = tmp_path_factory.mktemp("reproduce")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(recipes.DATASETS, DATASET, lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]))
+        patch.setitem(
+            recipes.DATASETS,
+            DATASET,
+            lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]),
+        )
         for presets in (recipes.SEGMENTATION, recipes.AUTOENCODER, recipes.REGISTRATION):
             patch.setitem(presets, (DATASET, "cpu"), TINY)
         study = "--losses ncc-sup,deepsim-ae --factors 1,4 --extensions 0 --noise 0,0.3 --extractor-epochs 2"
@@ -30,7 +34,9 @@ def out(tmp_path_factory):
         patch.setattr(studies, "evaluate_runs", lambda *args, **kwargs: None)
         patch.setattr(training.keras.Model, "fit", lambda *args, **kwargs: pytest.fail("trained again"))
         assert main(command.split()) == 0
-        assert before == {path: path.stat().st_mtime_ns for path in folder.glob("*/**/model.keras")} and len(before) == 5
+        assert (
+            before == {path: path.stat().st_mtime_ns for path in folder.glob("*/**/model.keras")} and len(before) == 5
+        )
         yield folder
 
 
@@ -38,7 +44,16 @@ def test_it_writes_every_table_and_figure(out):
     files = ["pairs", "summary", "statistics", "sweep", "extractors", "noise"]
     assert all((out / f"{name}.csv").is_file() for name in files)
     figures = {path.name for path in (out / "figures").glob("*.png")}
-    expected = ("convergence", "dice", "dice_per_class", "smoothness", "noise", "example_methods", "similarity_deepsim_ae", "features_deepsim_ae")
+    expected = (
+        "convergence",
+        "dice",
+        "dice_per_class",
+        "smoothness",
+        "noise",
+        "example_methods",
+        "similarity_deepsim_ae",
+        "features_deepsim_ae",
+    )
     assert {f"{name}.png" for name in expected} <= figures
     assert (out / "report.html").read_text().count("<table") >= 4
 
@@ -50,7 +65,9 @@ def test_the_sweep_holds_every_weight_and_chooses_the_best_on_validation_pairs(o
     for _, rows in table.groupby("method"):
         assert rows.loc[rows["chosen"], "dice"].tolist() == [rows["dice"].max()]
     extractors = pandas.read_csv(out / "extractors.csv")
-    assert list(extractors["extractor"]) == ["autoencoder"] and list(extractors["updates"]) == [4]  # 2 epochs, the registrations 1
+    assert list(extractors["extractor"]) == ["autoencoder"] and list(extractors["updates"]) == [
+        4
+    ]  # 2 epochs, the registrations 1
     assert pandas.read_csv(out / "noise.csv")["sigma"].drop_duplicates().tolist() == [0.0, 0.3]
 
 
@@ -68,10 +85,16 @@ def test_the_summary_has_intervals_and_the_dice_at_equal_smoothness(out):
 
 def test_methods_are_compared_at_a_smoothness_that_most_sweeps_reach():
     def swept(**smoothness):
-        rows = [{"method": m, "sd_log_jacobian": sd, "chosen": k == 0} for m, sds in smoothness.items() for k, sd in enumerate(sds)]
+        rows = [
+            {"method": m, "sd_log_jacobian": sd, "chosen": k == 0}
+            for m, sds in smoothness.items()
+            for k, sd in enumerate(sds)
+        ]
         return pandas.DataFrame(rows)
 
-    assert studies.common_smoothness(swept(a=[0.3, 0.1, 0.5], b=[0.4, 0.2, 0.6])) == 0.3  # of the smoothest chosen run, within both
+    assert (
+        studies.common_smoothness(swept(a=[0.3, 0.1, 0.5], b=[0.4, 0.2, 0.6])) == 0.3
+    )  # of the smoothest chosen run, within both
     assert studies.common_smoothness(swept(a=[0.1, 0.5], b=[0.4, 0.2])) == 0.2  # b reaches no smoother
     assert studies.common_smoothness(swept(a=[0.1, 0.2], b=[0.5, 0.4])) == 0.1  # no overlap
     # c hardly moves with any weight: a and b are compared all the same

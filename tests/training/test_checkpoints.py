@@ -13,7 +13,9 @@ from deepsim_tf.training import checkpoints
 
 def network(units=3):
     """A compiled network with weights, dropout's generator, Adam's moments and a variable that Keras does not know."""
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(units), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+    )
     model.compile("adam", "mse")
     model.update_state = [tf.Variable(0.0)]
     return model
@@ -91,7 +93,10 @@ def test_of_a_damaged_checkpoint_and_an_older_one_the_older_is_taken(folder, cap
     state, _ = checkpoints.restore(folder, model)
     assert state["epochs"] == 1
     errors = capfd.readouterr().err
-    assert errors.count("\n") == 1 and f"deepsim: the checkpoint {folder}/epoch_00002_batch_0000000.npz is damaged" in errors
+    assert (
+        errors.count("\n") == 1
+        and f"deepsim: the checkpoint {folder}/epoch_00002_batch_0000000.npz is damaged" in errors
+    )
     checkpoints.write(folder, model, {}, 1, 4)  # the damaged one is of no use any more
     assert names(folder) == ["epoch_00001_batch_0000000.npz", "epoch_00001_batch_0000004.npz"]
 
@@ -99,7 +104,10 @@ def test_of_a_damaged_checkpoint_and_an_older_one_the_older_is_taken(folder, cap
 def test_without_any_whole_checkpoint_the_error_names_them_and_says_what_to_do(folder):
     for path in folder.iterdir():
         truncate(path)
-    with pytest.raises(ValueError, match=r"No checkpoint in .* can be read: epoch_00001.*npz and epoch_00002.*npz damaged. Put back a copy"):
+    with pytest.raises(
+        ValueError,
+        match=r"No checkpoint in .* can be read: epoch_00001.*npz and epoch_00002.*npz damaged. Put back a copy",
+    ):
         checkpoints.restore(folder, network())
 
 
@@ -131,11 +139,15 @@ def test_a_checkpoint_of_the_first_format_is_read_and_then_replaced(tmp_path):
     old.mkdir()
     model.save_weights(old / "model.weights.h5")
     np.savez(old / "generators.npz", *[variable.numpy() for variable in model.variables if "seed" in variable.path])
-    (old / "state.json").write_text('{"history": [{"epoch": 1}, {"epoch": 2}], "best": 0.5, "wait": 1.0, "cooldown_counter": 0.0}')
+    (old / "state.json").write_text(
+        '{"history": [{"epoch": 1}, {"epoch": 2}], "best": 0.5, "wait": 1.0, "cooldown_counter": 0.0}'
+    )
     state, _ = checkpoints.restore(tmp_path, other)
     assert (state["epoch"], state["batch"], len(state["history"])) == (2, 0, 2)
     assert state["schedule"] == {"best": 0.5, "wait": 1, "cooldown_counter": 0}
-    for variable, expected in zip([*other.variables, *other.optimizer.variables], [*model.variables, *model.optimizer.variables], strict=True):
+    for variable, expected in zip(
+        [*other.variables, *other.optimizer.variables], [*model.variables, *model.optimizer.variables], strict=True
+    ):
         np.testing.assert_array_equal(variable, expected)
     checkpoints.write(tmp_path, other, {}, 3, 0)
     assert names(tmp_path) == ["epoch_00003_batch_0000000.npz"]

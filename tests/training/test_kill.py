@@ -1,6 +1,9 @@
-"""Kill -9 at any moment, and a full disk: the same command then ends at the weights and the history of an undisturbed run, bit for bit.
+"""Kill -9 at any moment, and a full disk.
 
-One process imports TensorFlow and forks the trainings, which are then processes of their own: a dozen imports would cost a minute.
+The same command then ends at the weights and the history of an undisturbed run, bit for bit.
+
+One process imports TensorFlow and forks the trainings, which are then processes of their own: a dozen imports would
+cost a minute.
 """
 
 import os
@@ -16,7 +19,8 @@ import pandas
 import pytest
 from places import ROOT
 
-# Dropout and batch norm (the paper's backbone), an update half done at the end of every other epoch, a schedule that divides the rate.
+# Dropout and batch norm (the paper's backbone), an update half done at the end of every other epoch, a schedule that
+# divides the rate.
 PRESET = {"backbone": "paper", "features": (2,), "epochs": 5, "steps_per_epoch": 5, "batch_size": 2, "accumulation": 2}
 PRESET |= {"learning_rate": 1e-4, "patience": 2}
 SERVER = f"""
@@ -77,7 +81,8 @@ def train(folder, hook, *arguments):
         "platelet", split, size=(32, 32), count={{"train": 8, "val": 2}}[split])
     training.RunFolder = functools.partial(Told, every=-1, inside=-1)  # a checkpoint after every batch
     HOOKS[hook](*arguments)
-    return cli.main(["train-registration", "--dataset", "synthetic-platelet", "--loss", "mse", "--verbose", "0", "--out", folder])
+    options = ["--dataset", "synthetic-platelet", "--loss", "mse", "--verbose", "0", "--out", folder]
+    return cli.main(["train-registration", *options])
 
 tell("ready")
 for line in sys.stdin:
@@ -117,7 +122,9 @@ class Server:
             count -= line.startswith(word)
             if not count:
                 return line
-            assert not line.startswith("ended"), f"the training {line.strip()}, where {word!r} was expected:\n{self.errors.read_text()}"
+            assert not line.startswith("ended"), (
+                f"the training {line.strip()}, where {word!r} was expected:\n{self.errors.read_text()}"
+            )
         raise AssertionError(f"the server has ended:\n{self.errors.read_text()}")
 
     def kill(self, run, hook, moment, count, delay):
@@ -193,7 +200,12 @@ def test_a_run_killed_ten_times_ends_as_an_undisturbed_one(server, undisturbed):
         batch(),
         ("replace before .npz 2", "stopped", 1, 0),  # the file is whole, and has not yet its name
         batch(),
-        ("replace before history.csv 2", "stopped", 1, 0),  # at the end of an epoch, before its checkpoint (1: restored)
+        (
+            "replace before history.csv 2",
+            "stopped",
+            1,
+            0,
+        ),  # at the end of an epoch, before its checkpoint (1: restored)
         ("savez 2", "stopped", 1, 0),
         ("none", "validation", 1, rng.uniform(0, 0.05)),
         ("replace after .npz 2", "stopped", 1, 0),  # the new checkpoint and all old ones
@@ -219,10 +231,16 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on_when_there_is_spac
     before = {checkpoint: arrays(checkpoint) for checkpoint in checkpoints(run)}
     assert before
 
-    size = checkpoints(run)[-1].stat().st_size // 2  # no file may become larger: the checkpoints find no space, and all else does
+    size = (
+        checkpoints(run)[-1].stat().st_size // 2
+    )  # no file may become larger: the checkpoints find no space, and all else does
     code, errors = server.run("full", f"full {size}")
     assert code == 2 and errors.count("\n") == 1
-    assert errors.startswith("deepsim: ") and "File too large" in errors and str(run / "checkpoints" / "epoch_0000") in errors
+    assert (
+        errors.startswith("deepsim: ")
+        and "File too large" in errors
+        and str(run / "checkpoints" / "epoch_0000") in errors
+    )
     assert {checkpoint: arrays(checkpoint) for checkpoint in checkpoints(run)} == before
     assert sorted(before) == sorted((run / "checkpoints").iterdir())  # no debris
 

@@ -1,4 +1,4 @@
-"""A step whose loss is not finite leaves no trace in the model, is reported with its images, and ends the training where there are too many."""
+"""A step whose loss is not finite leaves no trace, is reported with its images, and ends a training with too many."""
 
 import functools
 
@@ -80,21 +80,28 @@ def test_a_gradient_that_is_not_finite_is_a_bad_step_too(pair, registration):
 def test_the_metrics_of_an_epoch_are_those_of_its_good_steps(texture):
     model = ds.models.segmentation_model((16, 20), 2, features=(2,))
     # The logarithm of 0.5 - 1 where there is a label.
-    model.compile("sgd", lambda labels, p: tf.math.log(tf.reduce_mean(p) - tf.cast(tf.reduce_max(labels), tf.float32)), metrics=["accuracy"])
+    model.compile(
+        "sgd",
+        lambda labels, p: tf.math.log(tf.reduce_mean(p) - tf.cast(tf.reduce_max(labels), tf.float32)),
+        metrics=["accuracy"],
+    )
     model.optimizer.learning_rate = 0.0
     images, labels = np.repeat(texture(), 3, axis=0), np.zeros((3, 16, 20), "int32")
     labels[1] = 1
     found = model.fit(images, labels, batch_size=1, shuffle=False, verbose=0).history
     assert model.skipped.count.numpy() == 1
     expected = model.evaluate(images[:1], labels[:1], verbose=0, return_dict=True)
-    np.testing.assert_allclose([found["loss"][0], found["accuracy"][0]], [expected["loss"], expected["accuracy"]], rtol=1e-5)
+    np.testing.assert_allclose(
+        [found["loss"][0], found["accuracy"][0]], [expected["loss"], expected["accuracy"]], rtol=1e-5
+    )
 
 
 def test_a_share_that_is_bad_on_one_of_two_devices_is_skipped_on_both(fresh_python):
     code = """
 import deepsim_tf as ds
 import numpy as np, tensorflow as tf, keras
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+cpu, part = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(cpu, [part] * 2)
 from test_nonfinite import Fragile, make_bad, values
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 rng = np.random.default_rng(0)
@@ -116,7 +123,9 @@ assert np.isfinite(fit(good, bad, good)) and model.skipped.count.numpy() == 3
 assert any((a != b).any() for a, b in zip(values(model), before))
 print("both")
 """
-    result = fresh_python(code, PYTHONPATH=f"{training.__file__.rpartition('/deepsim_tf/')[0]}:{__file__.rpartition('/')[0]}")
+    result = fresh_python(
+        code, PYTHONPATH=f"{training.__file__.rpartition('/deepsim_tf/')[0]}:{__file__.rpartition('/')[0]}"
+    )
     assert result.stdout.endswith("both\n"), result.stderr
 
 
@@ -139,11 +148,18 @@ def images(split, bad=()):
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """`tiny(bad)`: the dataset synthetic-platelet is small, and so many of its training pairs are bad; the loss is Fragile."""
+    """`tiny(bad)`.
+
+    The dataset synthetic-platelet is small, and so many of its training pairs are bad; the loss is Fragile.
+    """
 
     def make(count):
         fixed = [j for _, j in images("train").pairs()][:count]
-        monkeypatch.setitem(recipes.DATASETS, "synthetic-platelet", lambda root, split, **_: images(split, fixed if split == "train" else ()))
+        monkeypatch.setitem(
+            recipes.DATASETS,
+            "synthetic-platelet",
+            lambda root, split, **_: images(split, fixed if split == "train" else ()),
+        )
         monkeypatch.setitem(presets.REGISTRATION, ("synthetic-platelet", "cpu"), PRESET)
         monkeypatch.setattr(recipes.RegistrationRecipe, "similarity", lambda self: Fragile())
         monkeypatch.setattr(training, "RunFolder", functools.partial(training.RunFolder, every=-1, inside=-1))
@@ -155,7 +171,9 @@ def tiny(monkeypatch):
 
 def test_a_training_reports_the_pair_in_a_line_and_goes_on(tiny, tmp_path, capfd):
     (name,) = tiny(1)
-    model = training.train_registration(recipes.registration("synthetic-platelet", "cpu", "mse"), tmp_path / "run", verbose=0)
+    model = training.train_registration(
+        recipes.registration("synthetic-platelet", "cpu", "mse"), tmp_path / "run", verbose=0
+    )
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 3 and all(name in line for line in lines)  # once an epoch
     assert lines[2].startswith("deepsim: skipped a step whose loss is not finite (epoch 3, batch ")
@@ -166,13 +184,26 @@ def test_a_training_reports_the_pair_in_a_line_and_goes_on(tiny, tmp_path, capfd
 
 def test_beyond_the_limit_the_command_ends_in_one_line_with_the_pairs_and_good_checkpoints(tiny, tmp_path, capfd):
     names = tiny(6)  # all of them: every step is bad
-    command = ["train-registration", "--dataset", "synthetic-platelet", "--loss", "mse", "--max-skipped", "4", "--verbose", "0"]
+    command = [
+        "train-registration",
+        "--dataset",
+        "synthetic-platelet",
+        "--loss",
+        "mse",
+        "--max-skipped",
+        "4",
+        "--verbose",
+        "0",
+    ]
     command += ["--out", str(tmp_path / "run")]
     for steps in ([1, 2, 3, 4], []):  # again, from the newest checkpoint, it is the fifth bad step at once
         assert cli.main(command) == 2
         *skipped, last = capfd.readouterr().err.splitlines()
         assert len(skipped) == len(steps)
-        assert last.startswith(f"deepsim: The loss is not finite in 5 steps of the run {tmp_path / 'run'}, more than may be skipped (4): last in ")
+        assert last.startswith(
+            f"deepsim: The loss is not finite in 5 steps of the run {tmp_path / 'run'}, more than may be skipped (4):"
+            " last in "
+        )
         assert any(name in last for name in names) and "(epoch 2, batch 2). If these are always the same images" in last
         with np.load(tmp_path / "run" / "checkpoints" / "epoch_00001_batch_0000001.npz") as stored:
             assert all(np.isfinite(stored[name]).all() for name in stored.files)
@@ -192,7 +223,9 @@ def test_the_names_are_those_of_the_batches_that_the_training_sees():
         return train.names[index]
 
     for number, x in enumerate(seen):  # two batches are an epoch of the recipe
-        assert names(*divmod(number, 2)) == [f"{find(m)} -> {find(f)}" for m, f in zip(x["moving"], x["fixed"], strict=True)]
+        assert names(*divmod(number, 2)) == [
+            f"{find(m)} -> {find(f)}" for m, f in zip(x["moving"], x["fixed"], strict=True)
+        ]
 
 
 def test_names_of_single_images_of_an_atlas_and_of_files(tmp_path):
@@ -204,12 +237,26 @@ def test_names_of_single_images_of_an_atlas_and_of_files(tmp_path):
     (tmp_path / "p.csv").write_text("moving,fixed,split\na.png,b.png,train\nb.png,a.png,train\nb.png,c.png,val\n")
     own = ds.data.from_csv(tmp_path / "p.csv", "train")
     pairs = nonfinite.batch_names(ds.data.registration_dataset, own, 1, 0, 2, 2)
-    assert sorted(pairs(0, 0) + pairs(0, 1)) == [f"{tmp_path}/a.png -> {tmp_path}/b.png", f"{tmp_path}/b.png -> {tmp_path}/a.png"]
+    assert sorted(pairs(0, 0) + pairs(0, 1)) == [
+        f"{tmp_path}/a.png -> {tmp_path}/b.png",
+        f"{tmp_path}/b.png -> {tmp_path}/a.png",
+    ]
     single = nonfinite.batch_names(ds.data.autoencoder_dataset, own, 1, 0, 2, 2)
     assert sorted(single(0, 0) + single(0, 1)) == [f"{tmp_path}/a.png", f"{tmp_path}/b.png"]
     atlas = (np.zeros((4, 4, 1), np.float32), None)
     other = ds.data.ImageSet(
-        lambda i: (np.zeros((4, 4, 1), np.float32), None), ["x", "y"], name="n", split="train", classes=None, shape=(4, 4), spacing=(1, 1),
-        intensity="none", pairs=[(0, None), (1, None)], atlas=atlas,
-    )  # fmt: skip
-    assert sorted(nonfinite.batch_names(ds.data.registration_dataset, other, 2, 0, 1, 1)(5, 0)) == ["x -> atlas", "y -> atlas"]
+        lambda i: (np.zeros((4, 4, 1), np.float32), None),
+        ["x", "y"],
+        name="n",
+        split="train",
+        classes=None,
+        shape=(4, 4),
+        spacing=(1, 1),
+        intensity="none",
+        pairs=[(0, None), (1, None)],
+        atlas=atlas,
+    )
+    assert sorted(nonfinite.batch_names(ds.data.registration_dataset, other, 2, 0, 1, 1)(5, 0)) == [
+        "x -> atlas",
+        "y -> atlas",
+    ]

@@ -21,7 +21,11 @@ def test_config_json_holds_task_recipe_seed_and_versions(tmp_path):
     assert sorted(config) == ["commit", "recipe", "task", "versions"]
     assert config["task"] == "registration"
     assert config["recipe"] == {**dataclasses.asdict(RECIPE), "features": [16, 32, 32, 32]}
-    assert (config["recipe"]["seed"], config["recipe"]["epochs"], config["recipe"]["weight"]) == (0, 3, recipes.WEIGHTS["synthetic-platelet"]["mse"])
+    assert (config["recipe"]["seed"], config["recipe"]["epochs"], config["recipe"]["weight"]) == (
+        0,
+        3,
+        recipes.WEIGHTS["synthetic-platelet"]["mse"],
+    )
     assert {"python", "tensorflow", "keras", "voxelmorph", "numpy"} <= set(config["versions"])
     assert config["versions"]["voxelmorph"] == "0.2"
 
@@ -87,11 +91,15 @@ def test_an_empty_folder_is_taken(tmp_path):
 
 
 def test_a_folder_without_config_json_is_no_run(tmp_path):
-    with pytest.raises(ValueError, match="is not a run folder: it has no config.json. Expected the folder that a training wrote"):
+    with pytest.raises(
+        ValueError, match="is not a run folder: it has no config.json. Expected the folder that a training wrote"
+    ):
         runs.read_config(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("text", ["", '{"task": "regis', "[]", "3", '{"task": "registration"}', '{"task": "registration", "recipe": null}'])
+@pytest.mark.parametrize(
+    "text", ["", '{"task": "regis', "[]", "3", '{"task": "registration"}', '{"task": "registration", "recipe": null}']
+)
 def test_a_damaged_config_json_is_named(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=r"config\.json cannot be read\. Expected the JSON that a training wrote"):

@@ -1,4 +1,7 @@
-"""Trainings of three small steps an epoch: run folder, history, learning-rate schedule. Killed ones are in test_kill.py."""
+"""Trainings of three small steps an epoch.
+
+Run folder, history, learning-rate schedule. Killed ones are in test_kill.py.
+"""
 
 import functools
 
@@ -46,7 +49,9 @@ def history(folder):
 
 def test_a_run_folder_holds_what_the_design_says(finished):
     _, folder = finished
-    assert {"config.json", "model.keras", "history.csv", "events", "checkpoints"} == {path.name for path in folder.iterdir()}
+    assert {"config.json", "model.keras", "history.csv", "events", "checkpoints"} == {
+        path.name for path in folder.iterdir()
+    }
     names = sorted(path.name for path in (folder / "checkpoints").iterdir())
     assert names == ["epoch_00003_batch_0000000.npz", "epoch_00004_batch_0000000.npz"]
     assert list((folder / "events").rglob("events.out.tfevents*"))
@@ -74,7 +79,11 @@ def test_the_saved_model_is_the_returned_one(finished):
     loaded = keras.models.load_model(folder / "model.keras")
     for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert (loaded.classes, loaded.intensity, loaded.weight) == (3, "none", recipes.WEIGHTS["synthetic-platelet"]["mse"])
+    assert (loaded.classes, loaded.intensity, loaded.weight) == (
+        3,
+        "none",
+        recipes.WEIGHTS["synthetic-platelet"]["mse"],
+    )
 
 
 def test_a_finished_run_called_again_trains_nothing(finished, monkeypatch):
@@ -106,7 +115,9 @@ def test_the_schedule_continues_where_it_stood(tmp_path):
 
 
 def test_the_batches_from_a_step_on_are_those_of_the_whole_stream():
-    images = recipe(**SLOW).images("train")  # 8 pairs in batches of 2: 4 batches in an epoch of the images, 3 in one of the recipe
+    images = recipe(**SLOW).images(
+        "train"
+    )  # 8 pairs in batches of 2: 4 batches in an epoch of the images, 3 in one of the recipe
     whole = training._batches_from(0, 4, ds.data.registration_dataset, images, recipe(**SLOW))
     rest = training._batches_from(6, 4, ds.data.registration_dataset, images, recipe(**SLOW))
     seventh = next(iter(whole.skip(6)))[0]["moving"].numpy()
@@ -121,7 +132,9 @@ def test_a_file_that_breaks_during_a_training_is_named_in_one_sentence(tmp_path)
     for name in ("a", "b", "c"):
         Image.fromarray(rng.integers(0, 255, (32, 32)).astype(np.uint8)).save(tmp_path / f"{name}.png")
     (tmp_path / "p.csv").write_text("moving,fixed,split\na.png,b.png,train\nb.png,a.png,train\nb.png,c.png,val\n")
-    broken = recipes.registration("csv", "cpu", "mse", data=tmp_path / "p.csv", cache="none", features=(2,), epochs=2, steps_per_epoch=2)
+    broken = recipes.registration(
+        "csv", "cpu", "mse", data=tmp_path / "p.csv", cache="none", features=(2,), epochs=2, steps_per_epoch=2
+    )
     train = broken.images("train")
     model = ds.models.registration_model(train.shape, features=(2,))
     model.compile("adam", "mse")

@@ -5,8 +5,8 @@ import numpy as np
 CINGULATE = [hemisphere + area for hemisphere in (1000, 2000) for area in (2, 10, 23, 26)]
 CORTEX = [hemisphere + area for hemisphere in (1000, 2000) for area in range(36)]
 
-# Class k is entry k: (name, ids of FreeSurferColorLUT.txt), left and right merged. The names are the authors'; which ids they
-# put into each class is not published, so the ids are ours. Every id that is not here is background.
+# Class k is entry k: (name, ids of FreeSurferColorLUT.txt), left and right merged. The names are the authors'; which
+# ids they put into each class is not published, so the ids are ours. Every id that is not here is background.
 CLASSES = (
     ("background", []),
     ("cerebral grey matter", [3, 42, *(number for number in CORTEX if number not in CINGULATE)]),

@@ -20,7 +20,10 @@ AVERAGES = "fsaverage", "cvs_avg35"  # templates that FreeSurfer puts among the 
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What `prepare_brain_mri` did: names of the finished subjects (earlier runs' too), {name: what is wrong}, the atlas's name."""
+    """What `prepare_brain_mri` did.
+
+    Names of the finished subjects (earlier runs' too), {name: what is wrong}, the atlas's name.
+    """
 
     subjects: list
     failed: dict
@@ -30,23 +33,26 @@ class Prepared:
 def prepare_brain_mri(subjects_dir, out, *, atlas=None, fractions=(0.6, 0.2, 0.2), seed=0, jobs=None, verbose=1):
     """Align, crop and relabel FreeSurfer subjects for `brain_mri`: MNI305 at 1 mm, 160 x 192 x 224 voxels, 24 classes.
 
-    Of each subject it reads mri/norm.mgz (or brain.mgz), mri/aparc+aseg.mgz (or aseg.mgz, where cingulate cortex, class 22,
-    stays empty and counts as grey matter) and mri/transforms/talairach.xfm, and resamples once: intensities linear, labels
-    nearest, 0 outside. It writes
+    Of each subject it reads mri/norm.mgz (or brain.mgz), mri/aparc+aseg.mgz (or aseg.mgz, where cingulate cortex, class
+    22, stays empty and counts as grey matter) and mri/transforms/talairach.xfm, and resamples once: intensities linear,
+    labels nearest, 0 outside. It writes
 
         OUT/data/SUBJECT/brain_aligned.nii.gz           uint8 where the source is uint8, otherwise float32
         OUT/data/SUBJECT/seg_coalesced_aligned.nii.gz   uint8, classes 0-23, see `freesurfer_classes.CLASSES`
         OUT/atlas/                                      the same of one subject, and its name in subject.txt
         OUT/metadata.csv                                subject_id, SPLIT (train, val, test), without the atlas
 
-    Run it again after an interruption, or when there are more subjects: finished ones are skipped, and keep their split.
-    A folder is one subject: to keep several scans of one person in one split, write their rows of metadata.csv beforehand.
+    Run it again after an interruption, or when there are more subjects: finished ones are skipped, and keep their
+    split.
+    A folder is one subject: to keep several scans of one person in one split, write their rows of metadata.csv
+    beforehand.
 
     Args:
         subjects_dir: FreeSurfer's SUBJECTS_DIR; a subject is a folder in it with a folder mri (fsaverage is left out).
         out: folder to write.
         atlas: name of the subject to use as atlas; default: the first of the seeded order, in the first run.
-        fractions: of train, val and test, with the sum 1. A new subject goes to the split that is furthest below its own.
+        fractions: of train, val and test, with the sum 1. A new subject goes to the split that is furthest below its
+            own.
         seed: of the order in which new subjects are assigned.
         jobs: subjects at a time, about 0.5 GB of memory each; default: one for each core.
         verbose: 0 for no progress bar and no messages.
@@ -55,8 +61,8 @@ def prepare_brain_mri(subjects_dir, out, *, atlas=None, fractions=(0.6, 0.2, 0.2
         Prepared, with `subjects`, `failed` and `atlas`. A bad subject does not stop the others.
 
     Raises:
-        ValueError: no subject, all subjects bad, the atlas unknown, bad or another one than before, fractions or jobs that are
-            not as above, a metadata.csv of another kind. What is wrong with a single subject is in `failed`.
+        ValueError: no subject, all subjects bad, the atlas unknown, bad or another one than before, fractions or jobs
+            that are not as above, a metadata.csv of another kind. What is wrong with a single subject is in `failed`.
 
     Example:
         >>> done = prepare_brain_mri("/data/subjects", "brains", atlas="OAS30001")
@@ -67,7 +73,10 @@ def prepare_brain_mri(subjects_dir, out, *, atlas=None, fractions=(0.6, 0.2, 0.2
     """
     names, out = _subjects(Path(subjects_dir)), Path(out)
     if len(fractions) != 3 or not min(fractions) >= 0 or not abs(sum(fractions) - 1) < 1e-6:
-        raise ValueError(f"fractions are those of train, val and test: three numbers from 0 on with the sum 1. Received: {fractions}.")
+        raise ValueError(
+            "fractions are those of train, val and test: three numbers from 0 on with the sum 1. Received:"
+            f" {fractions}."
+        )
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs is the number of subjects at a time, 1 or more. Received: {jobs}.")
     table = _read_metadata(out / "metadata.csv")
@@ -78,7 +87,9 @@ def prepare_brain_mri(subjects_dir, out, *, atlas=None, fractions=(0.6, 0.2, 0.2
     failed = _prepare_all({name: (Path(subjects_dir) / name, out / "data" / name) for name in names}, jobs, verbose)
     done = [name for name in names if name not in failed]
     if not done:
-        raise ValueError(f"None of the {len(names)} subjects in {subjects_dir} could be prepared. {few(failed.values(), ' ')}")
+        raise ValueError(
+            f"None of the {len(names)} subjects in {subjects_dir} could be prepared. {few(failed.values(), ' ')}"
+        )
     if atlas in failed:
         raise ValueError(f"The atlas {atlas} could not be prepared: choose another one. {failed[atlas]}")
 
@@ -93,18 +104,29 @@ def prepare_brain_mri(subjects_dir, out, *, atlas=None, fractions=(0.6, 0.2, 0.2
 
 
 def _subjects(folder):
-    """Sorted names of the subjects in a SUBJECTS_DIR. Links to subjects count, those to FreeSurfer's templates do not."""
+    """Sorted names of the subjects in a SUBJECTS_DIR.
+
+    Links to subjects count, those to FreeSurfer's templates do not.
+    """
     found = sorted(path for path in folder.iterdir() if (path / "mri").is_dir()) if folder.is_dir() else []
-    names = [path.name for path in found if not path.name.startswith((".", *AVERAGES)) and not path.resolve().name.startswith(AVERAGES)]
+    names = [
+        path.name
+        for path in found
+        if not path.name.startswith((".", *AVERAGES)) and not path.resolve().name.startswith(AVERAGES)
+    ]
     if not names:
-        raise ValueError(f"No FreeSurfer subject in {folder}. Expected folders with mri/norm.mgz and so on; pass the SUBJECTS_DIR of recon-all.")
+        raise ValueError(
+            f"No FreeSurfer subject in {folder}. Expected folders with mri/norm.mgz and so on; pass the SUBJECTS_DIR"
+            " of recon-all."
+        )
     return names
 
 
 def _prepare_all(folders, jobs, verbose):
     """{name: what is wrong} of the subjects {name: (source, target)} that could not be prepared."""
     failed = {}
-    # Threads suffice, because scipy and zlib release the interpreter: two took 0.6 of the time of one (8 subjects of 256^3, 2 cores).
+    # Threads suffice, because scipy and zlib release the interpreter: two took 0.6 of the time of one (8 subjects of
+    # 256^3, 2 cores).
     with concurrent.futures.ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
         tasks = {pool.submit(prepare_subject, *paths): name for name, paths in folders.items()}
         try:
@@ -129,10 +151,15 @@ def _read_atlas(folder, asked):
         return None
     check_whole(folder)
     if not (folder / "subject.txt").is_file():
-        raise ValueError(f"{folder} does not say which subject it is. Write the name into {folder / 'subject.txt'}, or remove the folder.")
+        raise ValueError(
+            f"{folder} does not say which subject it is. Write the name into {folder / 'subject.txt'}, or remove the"
+            " folder."
+        )
     name = (folder / "subject.txt").read_text().strip()
     if asked not in (None, name):
-        raise ValueError(f"The atlas of {folder.parent} is {name}, not {asked}. Prepare into another folder to use another atlas.")
+        raise ValueError(
+            f"The atlas of {folder.parent} is {name}, not {asked}. Prepare into another folder to use another atlas."
+        )
     return name
 
 
@@ -146,7 +173,10 @@ def _read_metadata(file):
     except (ValueError, KeyError):  # pandas's parser errors are ValueErrors
         good = False
     if not good:
-        raise ValueError(f"Expected in {file} the columns subject_id, each once, and SPLIT, one of {', '.join(SPLITS)}. Correct or remove it.")
+        raise ValueError(
+            f"Expected in {file} the columns subject_id, each once, and SPLIT, one of {', '.join(SPLITS)}. Correct or"
+            " remove it."
+        )
     return table
 
 

@@ -12,9 +12,9 @@ from deepsim_tf.data.sets.brain_mri import IMAGE, LABELS
 from deepsim_tf.files import written_aside
 from deepsim_tf.formats.volumes import read_header, read_volume
 
-# The common space: MNI305 at 1 mm in FreeSurfer's LIA order, x = 80 - i, z = 98 - j, y = k - 128, which holds x -79..80, z -93..98
-# and y -128..95. The MNI305 brain (x -70..70, z -80..85 with the brain stem, y -106..73) has 9 mm to spare on the left and 10 on
-# the right, 13 below and above, 22 behind and in front.
+# The common space: MNI305 at 1 mm in FreeSurfer's LIA order, x = 80 - i, z = 98 - j, y = k - 128, which holds x
+# -79..80, z -93..98 and y -128..95. The MNI305 brain (x -70..70, z -80..85 with the brain stem, y -106..73) has 9 mm to
+# spare on the left and 10 on the right, 13 below and above, 22 behind and in front.
 GRID_SHAPE = 160, 192, 224
 GRID_AFFINE = np.array([[-1, 0, 0, 80], [0, 0, 1, -128], [0, -1, 0, 98], [0, 0, 0, 1]], float)
 MAX_OUTSIDE = 0.05  # part of the brain that may lie outside the grid
@@ -22,7 +22,10 @@ VOLUME_SCALES = 0.2, 5  # determinants of a plausible Talairach transform
 
 
 def prepare_subject(source, target):
-    """One subject, from its FreeSurfer folder to a folder that is whole or not there; ValueError where the subject is bad."""
+    """One subject, from its FreeSurfer folder to a folder that is whole or not there.
+
+    ValueError where the subject is bad.
+    """
     if target.exists():
         return check_whole(target)
     image, labels, to_mni = _read_subject(source)
@@ -34,11 +37,16 @@ def prepare_subject(source, target):
             f"{source}: {volumes[0]:.0f} of the brain's {volumes[1]:.0f} mm^3 fall outside the common space, more than"
             f" {MAX_OUTSIDE:.0%}. The talairach.xfm does not fit: check it with tkregister2 --fstal."
         )
-    aligned = resample_from_to(nib.Nifti1Image(image.astype(np.float32), to_mni), (GRID_SHAPE, GRID_AFFINE), order=1).get_fdata(dtype=np.float32)
+    aligned = resample_from_to(
+        nib.Nifti1Image(image.astype(np.float32), to_mni), (GRID_SHAPE, GRID_AFFINE), order=1
+    ).get_fdata(dtype=np.float32)
     merged = resample_from_to(nib.Nifti1Image(labels, to_mni), (GRID_SHAPE, GRID_AFFINE), order=0)
     with written_aside(target) as aside:
         aside.mkdir()
-        for name, volume in ((IMAGE, np.rint(aligned).astype(np.uint8) if image.dtype == np.uint8 else aligned), (LABELS, merged.dataobj)):
+        for name, volume in (
+            (IMAGE, np.rint(aligned).astype(np.uint8) if image.dtype == np.uint8 else aligned),
+            (LABELS, merged.dataobj),
+        ):
             file = nib.Nifti1Image(volume, GRID_AFFINE)
             file.set_sform(GRID_AFFINE, "talairach")  # of NIfTI's codes the one for this space; "mni" is MNI152
             file.set_qform(GRID_AFFINE, "talairach")
@@ -50,25 +58,43 @@ def _read_subject(source):
     """Image, merged labels (x, y, z) and the affine from their voxels to MNI305 RAS in mm, of a FreeSurfer folder."""
     image_file, labels_file = _first(source, "norm.mgz", "brain.mgz"), _first(source, "aparc+aseg.mgz", "aseg.mgz")
     to_mni = _read_xfm(_first(source, "transforms/talairach.xfm"))
-    (image, affine), (ids, labels_affine) = ((read_volume(file), read_header(file).affine) for file in (image_file, labels_file))
+    (image, affine), (ids, labels_affine) = (
+        (read_volume(file), read_header(file).affine) for file in (image_file, labels_file)
+    )
     for file, voxels, own in ((image_file, image, affine), (labels_file, ids, labels_affine)):
         if voxels.ndim != 3 or not np.isfinite(own).all() or abs(np.linalg.det(own)) < 1e-6:
-            raise ValueError(f"{file}: expected a 3-D volume with a regular affine. Received: shape {voxels.shape}, affine {own.tolist()}.")
+            raise ValueError(
+                f"{file}: expected a 3-D volume with a regular affine. Received: shape {voxels.shape}, affine"
+                f" {own.tolist()}."
+            )
     if image.shape != ids.shape:
-        raise ValueError(f"{image_file} has shape {image.shape}, {labels_file} {ids.shape}. Expected one grid: run recon-all again.")
+        raise ValueError(
+            f"{image_file} has shape {image.shape}, {labels_file} {ids.shape}. Expected one grid: run recon-all again."
+        )
     if not np.allclose(affine, labels_affine, atol=1e-3):
         found = f"{affine.round(3).tolist()}, {labels_file} {labels_affine.round(3).tolist()}"
         raise ValueError(f"{image_file} has affine {found}. Expected one grid: run recon-all again.")
     if not np.isfinite(image).all():
-        raise ValueError(f"{image_file} holds NaN or infinity. Expected the intensities of a brain: run recon-all again.")
+        raise ValueError(
+            f"{image_file} holds NaN or infinity. Expected the intensities of a brain: run recon-all again."
+        )
     if image.min() == image.max():
-        raise ValueError(f"{image_file} is constant, {image.min()} everywhere. Expected a brain on background 0: run recon-all again.")
+        raise ValueError(
+            f"{image_file} is constant, {image.min()} everywhere. Expected a brain on background 0: run recon-all"
+            " again."
+        )
     if not np.isfinite(ids).all() or not np.array_equal(ids, np.rint(ids)):
-        raise ValueError(f"{labels_file} holds values that are no whole numbers. Expected FreeSurfer's ids: was it resampled linearly?")
+        raise ValueError(
+            f"{labels_file} holds values that are no whole numbers. Expected FreeSurfer's ids: was it resampled"
+            " linearly?"
+        )
     labels = merge_ids(ids.astype(np.int32))
     if not labels.any():
         found = few(str(number) for number in np.unique(ids))
-        raise ValueError(f"{labels_file} has no known brain label. Expected FreeSurfer's ids, such as 2, 3, 41, 42. Received: {found}.")
+        raise ValueError(
+            f"{labels_file} has no known brain label. Expected FreeSurfer's ids, such as 2, 3, 41, 42. Received:"
+            f" {found}."
+        )
     return image, labels, to_mni @ affine
 
 
@@ -77,7 +103,9 @@ def _first(subject, *names):
     for name in names:
         if (subject / "mri" / name).is_file():
             return subject / "mri" / name
-    raise ValueError(f"{subject} has no mri/{' and no mri/'.join(names)}. Run recon-all to its end, or take the subject away.")
+    raise ValueError(
+        f"{subject} has no mri/{' and no mri/'.join(names)}. Run recon-all to its end, or take the subject away."
+    )
 
 
 def _read_xfm(path):
@@ -89,7 +117,12 @@ def _read_xfm(path):
     except (IndexError, ValueError):
         matrix = np.zeros(0)
     # A second transform in the file, of any kind, would have to be applied too.
-    if not text.startswith("MNI Transform File") or text.count("_Transform") != 1 or matrix.shape != (3, 4) or not np.isfinite(matrix).all():
+    if (
+        not text.startswith("MNI Transform File")
+        or text.count("_Transform") != 1
+        or matrix.shape != (3, 4)
+        or not np.isfinite(matrix).all()
+    ):
         raise ValueError(
             f"{path} is not an affine MNI transform file, or cut short. Expected the line 'MNI Transform File' and one"
             " 'Linear_Transform =' with 3 rows of 4 numbers and a ';'. Copy it again, or run talairach_avi again."
@@ -97,7 +130,9 @@ def _read_xfm(path):
     scale = np.linalg.det(matrix[:, :3])
     low, high = VOLUME_SCALES
     if not low <= scale <= high:
-        raise ValueError(f"{path} multiplies volumes by {scale:.3g}. Expected {low} to {high}: run talairach_avi again.")
+        raise ValueError(
+            f"{path} multiplies volumes by {scale:.3g}. Expected {low} to {high}: run talairach_avi again."
+        )
     return np.vstack([matrix, [0, 0, 0, 1]])
 
 

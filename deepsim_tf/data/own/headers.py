@@ -12,7 +12,10 @@ def read_headers(rows, shape, fit, slices, found):
     for image, labels in dict.fromkeys(image for row in rows for image in row.images):
         with found.caught():
             if seen.setdefault(image, labels) != labels:
-                raise ValueError(f"{image} is listed with the labels {seen[image]} and {labels}. Expected one label file for an image.")
+                raise ValueError(
+                    f"{image} is listed with the labels {seen[image]} and {labels}. Expected one label file for an"
+                    " image."
+                )
             header = check_grids(Source(image.name, image, labels))
             first_image, _ = next(iter(headers), (image, labels))
             _check_alike(image, header, first_image, next(iter(headers.values()), header), shape, fit, slices)
@@ -33,16 +36,20 @@ def common_shape(shapes, fit):
 def _check_alike(image, header, first_image, first, shape, fit, slices):
     if len(header.shape) != len(first.shape) and not slices:
         raise ValueError(
-            f"{image} is {len(header.shape)}-D, {first_image} {len(first.shape)}-D. Expected images of one dimension in a file;"
+            f"{image} is {len(header.shape)}-D, {first_image} {len(first.shape)}-D. Expected images of one dimension"
+            " in a file;"
             " with slices=True (--slices) a stack is a series of 2-D images."
         )
     expected = shape or plane(first.shape, slices)
     if len(plane(header.shape, slices)) != len(expected):
-        raise ValueError(f"{image} has shape {header.shape}, which does not fit shape={expected}: the number of axes differs.")
+        raise ValueError(
+            f"{image} has shape {header.shape}, which does not fit shape={expected}: the number of axes differs."
+        )
     if fit is None and plane(header.shape, slices) != expected:
         reason = "as asked" if shape else f"as {first_image} has"
         raise ValueError(
-            f"{image} has shape {header.shape}. Expected {expected}, {reason}. Sizes that differ are centred with fit='pad' (--fit pad),"
+            f"{image} has shape {header.shape}. Expected {expected}, {reason}. Sizes that differ are centred with"
+            " fit='pad' (--fit pad),"
             " or stretched with fit='resample' (--fit resample)."
         )
     if header.affine is not None and first.affine is not None:
@@ -55,6 +62,7 @@ def _check_alike(image, header, first_image, first, shape, fit, slices):
         spacing, first_spacing = (h.spacing[-len(expected) :] for h in (header, first))
         if fit != "resample" and not np.allclose(spacing, first_spacing, rtol=0.01):
             raise ValueError(
-                f"{image} has voxels of {spacing} mm, {first_image} of {first_spacing} mm. Expected one size: resample them first,"
+                f"{image} has voxels of {spacing} mm, {first_image} of {first_spacing} mm. Expected one size: resample"
+                " them first,"
                 " as nibabel.processing.resample_to_output does."
             )

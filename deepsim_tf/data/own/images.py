@@ -19,38 +19,55 @@ from deepsim_tf.grids.fit import FITS
 from deepsim_tf.intensity.rules import parse_rule
 
 
-def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, classes=None, label_map=None, slices=False, cache="auto", problems=None):
+def from_csv(
+    path,
+    split=None,
+    *,
+    intensity="minmax",
+    shape=None,
+    fit=None,
+    classes=None,
+    label_map=None,
+    slices=False,
+    cache="auto",
+    problems=None,
+):
     """Images listed in a CSV file: NIfTI, MGZ, TIFF (several pages are a volume), PNG, npy, npz; 2-D or 3-D.
 
-    The file has the columns moving, fixed, and optionally moving_labels, fixed_labels, moving_landmarks, fixed_landmarks, split: its
-    rows are the pairs; where all rows have one fixed image, it is the atlas. Or it has the columns image, and optionally labels,
-    landmarks, split: in train every ordered pair of two images is a candidate, in val and test image i goes to image n - 1 - i.
-    Paths count from the file's folder. Landmarks are CSV files of voxels of the image file, see `ds.metrics.read_landmarks`; row n
-    of both files of a pair is one point, and `ds.evaluate` measures how far apart they are.
+    The file has the columns moving, fixed, and optionally moving_labels, fixed_labels, moving_landmarks,
+    fixed_landmarks, split: its rows are the pairs; where all rows have one fixed image, it is the atlas. Or it has the
+    columns image, and optionally labels,
+    landmarks, split: in train every ordered pair of two images is a candidate, in val and test image i goes to image n
+    - 1 - i. Paths count from the file's folder. Landmarks are CSV files of voxels of the image file, see
+    `ds.metrics.read_landmarks`; row n of both files of a pair is one point, and `ds.evaluate` measures how far apart
+    they are.
 
     Args:
         path: the CSV file.
-        split: "train", "val" or "test", for the rows with that in the column split; None for all rows, paired as in train.
+        split: "train", "val" or "test", for the rows with that in the column split; None for all rows, paired as in
+            train.
         intensity: rule by name: "minmax", "quantile" (1 % and 99 % of each image to 0 and 1), "fixed:LOW:HIGH", "none".
-        shape: spatial shape of the ImageSet. Default: that of the files; where they differ, the largest side on each axis for
-            fit="pad", the median for fit="resample".
-        fit: what is done about files of another size: None refuses them, "pad" centres them and continues their border (and crops
-            what sticks out of `shape`), "resample" stretches them. `ds.register` undoes it.
+        shape: spatial shape of the ImageSet. Default: that of the files; where they differ, the largest side on each
+            axis for fit="pad", the median for fit="resample".
+        fit: what is done about files of another size: None refuses them, "pad" centres them and continues their border
+            (and crops what sticks out of `shape`), "resample" stretches them. `ds.register` undoes it.
         classes: number of classes with background. Default: as many as the label files or the label map show.
-        label_map: dict {label: class}, or a CSV file with the columns label and class. Several labels of one class are merged,
-            class 0 drops a label; a label that the map leaves out is an error.
-        slices: True takes a stack as a series of 2-D images. Neighbours in a stack are then paired, as in `platelet_em`; in a file
-            of pairs, slice k of moving goes to slice k of fixed. Landmarks, which may lie between slices, are refused.
+        label_map: dict {label: class}, or a CSV file with the columns label and class. Several labels of one class are
+            merged, class 0 drops a label; a label that the map leaves out is an error.
+        slices: True takes a stack as a series of 2-D images. Neighbours in a stack are then paired, as in
+            `platelet_em`; in a file of pairs, slice k of moving goes to slice k of fixed. Landmarks, which may lie
+            between slices, are refused.
         cache: see ImageSet.
-        problems: None raises a ValueError about the first problem; a list receives all of them, and their rows are left out.
+        problems: None raises a ValueError about the first problem; a list receives all of them, and their rows are left
+            out.
 
     Returns:
         ImageSet.
 
     Raises:
-        ValueError: a file that cannot be read, other columns, a row with a missing file or unknown split, 2-D and 3-D images
-            in one file, sizes that differ without `fit`, voxels of different orientation or size, image and labels on different grids,
-            landmarks outside the image or of another number than its partner's.
+        ValueError: a file that cannot be read, other columns, a row with a missing file or unknown split, 2-D and 3-D
+            images in one file, sizes that differ without `fit`, voxels of different orientation or size, image and
+            labels on different grids, landmarks outside the image or of another number than its partner's.
 
     Example:
         >>> images = ds.data.from_csv("movie.csv", "train", intensity="quantile", slices=True)
@@ -65,9 +82,14 @@ def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, clas
     label_map = None if label_map is None else read_label_map(label_map)
     rows = read_rows(path, found)
     if split is not None and rows and all(row.split is None for row in rows):
-        raise ValueError(f"{path} has no column split. Add it, with train, val or test in each row, to use split={split!r}.")
+        raise ValueError(
+            f"{path} has no column split. Add it, with train, val or test in each row, to use split={split!r}."
+        )
     if slices and any(row.landmarks for row in rows):
-        raise ValueError(f"{path} lists landmarks, which belong to whole images. Leave out slices=True (--slices), or the columns of landmarks.")
+        raise ValueError(
+            f"{path} lists landmarks, which belong to whole images. Leave out slices=True (--slices), or the columns"
+            " of landmarks."
+        )
     headers = read_headers(rows, shape, fit, slices, found)
     if headers:
         shape = shape or common_shape([plane(header.shape, slices) for header in headers.values()], fit)
@@ -79,7 +101,9 @@ def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, clas
         classes = None
     elif classes is None:
         classes = _count_classes(headers, label_map, found)
-    chosen = [row for row in rows if (split is None or row.split == split) and all(image in headers for image in row.images)]
+    chosen = [
+        row for row in rows if (split is None or row.split == split) and all(image in headers for image in row.images)
+    ]
     chosen = [row for row in chosen if row.line in points or not row.landmarks]
     if not chosen and not found:
         raise ValueError(f"{path} has no row with split {split!r}. Expected at least one.")
@@ -91,7 +115,13 @@ def from_csv(path, split=None, *, intensity="minmax", shape=None, fit=None, clas
     stretched = np.divide(plane(header.shape, slices), shape) if fit == "resample" else 1
     reading = Reading(intensity=intensity, classes=classes, shape=shape, fit=fit, label_map=label_map)
     fixed, atlas = {row.images[-1] for row in rows}, None
-    if not slices and len(rows[0].images) == 2 and len(fixed) == 1 and fixed <= set(headers) and not fixed & {row.images[0] for row in rows}:
+    if (
+        not slices
+        and len(rows[0].images) == 2
+        and len(fixed) == 1
+        and fixed <= set(headers)
+        and not fixed & {row.images[0] for row in rows}
+    ):
         chosen = list({row.images: row for row in chosen}.values())  # an image of two splits is in the set once
         images = [row.images[:1] for row in chosen]
         sources, _ = _expanded(images, headers, False, path.parent)
@@ -134,7 +164,8 @@ def _count_classes(headers, label_map, found):
     if most >= 16 and most + 1 > 2 * len(values):
         some = ", ".join(map(str, sorted(values)[:8])) + (", and so on" if len(values) > 8 else "")
         found.append(
-            f"The label files hold {len(values)} different labels up to {most} ({some}), which would be {most + 1} classes."
+            f"The label files hold {len(values)} different labels up to {most} ({some}), which would be {most + 1}"
+            " classes."
             " Number them without gaps with a label map (--label-map), or give the number of classes (--classes)."
         )
     return 1 + most
@@ -161,5 +192,9 @@ def _pairs(images, numbers, split, slices, count):
                 raise ValueError(f"{received}. Expected as many in both: slice k is registered to slice k.")
         return [pair for moving, fixed in images for pair in zip(numbers[moving], numbers[fixed])]
     if slices:
-        return [(i, j) for own in numbers.values() for i, j in ((own[a], own[b]) for a, b in neighbours(range(len(own)), split))]
+        return [
+            (i, j)
+            for own in numbers.values()
+            for i, j in ((own[a], own[b]) for a, b in neighbours(range(len(own)), split))
+        ]
     return subjects(count, split)

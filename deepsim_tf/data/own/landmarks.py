@@ -25,9 +25,13 @@ def read_points(rows, headers, shape, fit, found):
             continue
         with found.caught():
             if len(row.images) == 1 and files.setdefault(row.images[0], row.landmarks[0]) != row.landmarks[0]:
-                listed = f"{row.images[0][0]} is listed with the landmarks {files[row.images[0]]} and {row.landmarks[0]}"
+                listed = (
+                    f"{row.images[0][0]} is listed with the landmarks {files[row.images[0]]} and {row.landmarks[0]}"
+                )
                 raise ValueError(f"{listed}. Expected one landmark file for an image.")
-            own = [_points(file, image[0], headers[image], shape, fit) for image, file in zip(row.images, row.landmarks)]
+            own = [
+                _points(file, image[0], headers[image], shape, fit) for image, file in zip(row.images, row.landmarks)
+            ]
             this = [(file, len(found_points)) for file, (found_points, _) in zip(row.landmarks, own)]
             # Any two images of a list may become a pair, so all of them hold the same points.
             first = first if first and len(own) == 1 else this[0]
@@ -50,7 +54,9 @@ def landmarks_of_pairs(rows, points, pairs):
     if not points:
         return None
     if rows and len(rows[0].images) == 1:
-        images = list({row.images: points[row.line][0] for row in rows}.values())  # an image of two splits is in the set once
+        images = list(
+            {row.images: points[row.line][0] for row in rows}.values()
+        )  # an image of two splits is in the set once
 
         def sides(k):
             return [images[i] for i in pairs[k]]
@@ -70,17 +76,37 @@ def _points(file, image, header, shape, fit):
     """(points, spacing) of a landmark file on the set's grid."""
     points, ndim = read_landmarks(file), len(header.shape)
     if points.shape[1] != ndim:
-        raise ValueError(f"{file} holds landmarks of {points.shape[1]} coordinates, {image} has {ndim} axes. Expected one coordinate an axis.")
-    _check_inside(points, header.shape, file, f"{image} of shape {header.shape}", "Expected voxels from 0 in the order of the array's axes, not mm.")
+        raise ValueError(
+            f"{file} holds landmarks of {points.shape[1]} coordinates, {image} has {ndim} axes. Expected one"
+            " coordinate an axis."
+        )
+    _check_inside(
+        points,
+        header.shape,
+        file,
+        f"{image} of shape {header.shape}",
+        "Expected voxels from 0 in the order of the array's axes, not mm.",
+    )
     if fit is None:
         return points, header.spacing
     scale, offset = to_grid(header.shape, shape, fit)
     on_grid = (points * scale + offset).round(9)  # so that a point on the very border stays on it
-    _check_inside(on_grid, shape, file, f"what shape={tuple(shape)} keeps of {image}", "Expected a larger shape (--shape), or landmarks inside it.")
+    _check_inside(
+        on_grid,
+        shape,
+        file,
+        f"what shape={tuple(shape)} keeps of {image}",
+        "Expected a larger shape (--shape), or landmarks inside it.",
+    )
     return on_grid, tuple(np.divide(header.spacing, scale).tolist())
 
 
 def _check_inside(points, shape, file, what, hint):
-    outside = ((points < -0.5) | (points > np.array(shape) - 0.5)).any(axis=1)  # a voxel reaches half a voxel beyond its centre
+    outside = ((points < -0.5) | (points > np.array(shape) - 0.5)).any(
+        axis=1
+    )  # a voxel reaches half a voxel beyond its centre
     if outside.any():
-        raise ValueError(f"{file} has {outside.sum()} of {len(points)} landmarks outside {what}, the first in row {outside.argmax() + 1}. {hint}")
+        raise ValueError(
+            f"{file} has {outside.sum()} of {len(points)} landmarks outside {what}, the first in row"
+            f" {outside.argmax() + 1}. {hint}"
+        )

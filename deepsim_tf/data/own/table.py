@@ -10,7 +10,10 @@ import pandas
 from deepsim_tf.data.pairing import SPLITS
 
 KINDS = {  # required columns: the columns of each image, its labels and its landmarks
-    ("moving", "fixed"): (("moving", "moving_labels", "moving_landmarks"), ("fixed", "fixed_labels", "fixed_landmarks")),
+    ("moving", "fixed"): (
+        ("moving", "moving_labels", "moving_landmarks"),
+        ("fixed", "fixed_labels", "fixed_landmarks"),
+    ),
     ("image",): (("image", "labels", "landmarks"),),
 }
 COLUMNS = (*(column for roles in KINDS.values() for role in roles for column in role), "split")
@@ -21,7 +24,10 @@ EXPECTED = (
 
 
 class Row(NamedTuple):
-    """One line of the file: its images (one, or moving and fixed), each with its labels or None, its split and landmarks."""
+    """One line of the file.
+
+    Its images (one, or moving and fixed), each with its labels or None, its split and landmarks.
+    """
 
     images: tuple  # of (path, labels path or None)
     split: str | None
@@ -50,7 +56,9 @@ def read_rows(path, found):
         given = [column for column in columns if column in table]
         if given and len(given) < len(columns):
             raise ValueError(f"{path} has the column {given[0]} alone. Expected {what} of both images, or of none.")
-        foreign = [column for column in table.columns if column in COLUMNS and column.endswith(what) and column not in columns]
+        foreign = [
+            column for column in table.columns if column in COLUMNS and column.endswith(what) and column not in columns
+        ]
         if foreign:  # it would be left out without a word
             raise ValueError(f"{path} has the column {foreign[0]} beside {', '.join(kinds[0])}. {EXPECTED}.")
     roles = [[column if column in table else None for column in role] for role in roles]
@@ -64,7 +72,10 @@ def read_rows(path, found):
             row = _row(path, line, cells, roles)
             first = lines.setdefault((row.images, row.split), line)
             if first != line:
-                raise ValueError(f"{path}, line {line}: repeats line {first}. Expected each image or pair once in a split: remove one of them.")
+                raise ValueError(
+                    f"{path}, line {line}: repeats line {first}. Expected each image or pair once in a split: remove"
+                    " one of them."
+                )
             rows.append(row)
     return rows
 
@@ -77,10 +88,17 @@ def _row(path, line, cells, roles):
     for role in roles:
         for column in filter(None, role):
             if not cells[column]:
-                which = "landmarks of all rows or of none" if column.endswith("landmarks") else "label all images or none"
+                which = (
+                    "landmarks of all rows or of none" if column.endswith("landmarks") else "label all images or none"
+                )
                 raise ValueError(f"{path}, line {line}: the column {column} is empty. Expected a file; {which}.")
-            if not os.path.isfile(path.parent / cells[column]):  # False too for a name that no system takes, where Path.is_file raises OSError
-                raise ValueError(f"{path}, line {line}: no file {path.parent / cells[column]} ({column}). Paths count from the CSV file's folder.")
+            if not os.path.isfile(
+                path.parent / cells[column]
+            ):  # False too for a name that no system takes, where Path.is_file raises OSError
+                raise ValueError(
+                    f"{path}, line {line}: no file {path.parent / cells[column]} ({column}). Paths count from the CSV"
+                    " file's folder."
+                )
         image, labels, points = (path.parent / cells[column] if column else None for column in role)
         images.append((image, labels))
         landmarks += [points] if points else []
@@ -94,7 +112,10 @@ def read_label_map(label_map):
         ValueError: a file that cannot be read, numbers that are no integers from 0 on, a label that occurs twice.
     """
     if isinstance(label_map, (dict, list, tuple)):
-        pairs, where = [tuple(pair) for pair in (label_map.items() if isinstance(label_map, dict) else label_map)], "label_map"
+        pairs, where = (
+            [tuple(pair) for pair in (label_map.items() if isinstance(label_map, dict) else label_map)],
+            "label_map",
+        )
     else:
         where = Path(label_map)
         table = read_table(where, "Expected the columns label and class")
@@ -111,17 +132,30 @@ def read_label_map(label_map):
 
 
 def read_table(path, expected):
-    """The cells of a CSV file as text, without spaces around them; `expected` ends the messages about a file that is none."""
+    """The cells of a CSV file as text, without spaces around them.
+
+    `expected` ends the messages about a file that is none.
+    """
     if not os.path.isfile(path):
         raise ValueError(f"No file {path}. Expected a CSV file; check its name.")
     try:
         # Every cell as text: an identifier such as 007 is no number, and "NA" may be a name.
-        table = pandas.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig").fillna("")
+        table = pandas.read_csv(
+            path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig"
+        ).fillna("")
     except (ValueError, UnicodeDecodeError) as error:  # pandas's ParserError and EmptyDataError are ValueErrors
         raise ValueError(f"{path} cannot be read as a CSV file ({' '.join(str(error).split())}). {expected}.") from None
-    table.columns = [" ".join(str(column).split()) for column in table]  # a quoted name may hold line ends, and messages are one line
-    if not isinstance(table.index, pandas.RangeIndex):  # pandas takes the surplus for names of the rows, and shifts the columns
-        raise ValueError(f"{path} has more cells in its rows than columns in its header ({', '.join(table)}). {expected}.")
+    table.columns = [
+        " ".join(str(column).split()) for column in table
+    ]  # a quoted name may hold line ends, and messages are one line
+    if not isinstance(
+        table.index, pandas.RangeIndex
+    ):  # pandas takes the surplus for names of the rows, and shifts the columns
+        raise ValueError(
+            f"{path} has more cells in its rows than columns in its header ({', '.join(table)}). {expected}."
+        )
     if len(table.columns) == 1 and ";" in table.columns[0]:
-        raise ValueError(f"{path} is separated by semicolons. Expected commas between the cells: save it as CSV with commas.")
+        raise ValueError(
+            f"{path} is separated by semicolons. Expected commas between the cells: save it as CSV with commas."
+        )
     return table.apply(lambda column: column.str.strip())

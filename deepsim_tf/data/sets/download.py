@@ -19,7 +19,10 @@ TIMEOUT = 20, 60  # seconds to connect, and between two pieces of an answer
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where a dataset is: the zip's address, the folder in it, what that folder must hold, and size (bytes) and sha256 where known."""
+    """Where a dataset is.
+
+    The zip's address, the folder in it, what that folder must hold, and size (bytes) and sha256 where known.
+    """
 
     url: str
     name: str
@@ -31,7 +34,9 @@ class Source:
 SOURCES = {
     # The challenge publishes neither size nor hash.
     "phc-u373": Source(
-        "http://data.celltrackingchallenge.net/training-datasets/PhC-C2DH-U373.zip", "PhC-C2DH-U373", ("01", "02", "01_ST/SEG", "02_ST/SEG")
+        "http://data.celltrackingchallenge.net/training-datasets/PhC-C2DH-U373.zip",
+        "PhC-C2DH-U373",
+        ("01", "02", "01_ST/SEG", "02_ST/SEG"),
     ),
 }
 
@@ -39,8 +44,9 @@ SOURCES = {
 def download(dataset, folder, *, url=None, verbose=1):
     """Fetch a public dataset and unpack it; where it is already there, do nothing.
 
-    The zip is fetched and unpacked in a temporary folder inside `folder`: the dataset appears complete or not at all, and an
-    interruption leaves at most a hidden folder behind. Mind the data's terms: the Cell Tracking Challenge asks to be cited.
+    The zip is fetched and unpacked in a temporary folder inside `folder`: the dataset appears complete or not at all,
+    and an interruption leaves at most a hidden folder behind. Mind the data's terms: the Cell Tracking Challenge asks
+    to be cited.
 
     Args:
         dataset: "phc-u373".
@@ -52,8 +58,8 @@ def download(dataset, folder, *, url=None, verbose=1):
         pathlib.Path of the dataset, FOLDER/PhC-C2DH-U373, as `phc_u373` and --data take it.
 
     Raises:
-        ValueError: unknown dataset, no connection, an error or a truncated answer of the server, another size or hash than
-            expected, a damaged or malicious zip, one without the dataset, a folder that cannot be written.
+        ValueError: unknown dataset, no connection, an error or a truncated answer of the server, another size or hash
+            than expected, a damaged or malicious zip, one without the dataset, a folder that cannot be written.
 
     Example:
         >>> root = download("phc-u373", "data")
@@ -77,7 +83,10 @@ def download(dataset, folder, *, url=None, verbose=1):
             archive.unlink()
     except OSError as error:  # a full disk, a folder without permission
         reason = error.strerror or error
-        raise ValueError(f"Cannot write {dataset} to {folder}: {reason}. Nothing was left there: free space, or choose another folder.") from error
+        raise ValueError(
+            f"Cannot write {dataset} to {folder}: {reason}. Nothing was left there: free space, or choose another"
+            " folder."
+        ) from error
     return target
 
 
@@ -90,14 +99,20 @@ def _fetch(url, file, source, by_hand, verbose):
         try:
             pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, **request)(url, str(file), None)
         except requests.RequestException as error:
-            raise ValueError(f"Could not download {url}: {' '.join(str(error).split())}. Check the address and the connection. {by_hand}") from error
+            raise ValueError(
+                f"Could not download {url}: {' '.join(str(error).split())}. Check the address and the connection."
+                f" {by_hand}"
+            ) from error
         announced = bar.total
     received = file.stat().st_size
     for expected, who in ((announced, "the server announced"), (source.size, "the dataset has")):
         if expected and received != expected:
             raise ValueError(f"{url} gave {received} bytes where {who} {expected}. Try again later. {by_hand}")
     if source.sha256 and pooch.file_hash(str(file)) != source.sha256:
-        raise ValueError(f"{url} gave a file with sha256 {pooch.file_hash(str(file))}. Expected {source.sha256}: it was changed. {by_hand}")
+        raise ValueError(
+            f"{url} gave a file with sha256 {pooch.file_hash(str(file))}. Expected {source.sha256}: it was changed."
+            f" {by_hand}"
+        )
 
 
 def _unpack(archive, folder, source, url):
@@ -111,11 +126,19 @@ def _unpack(archive, folder, source, url):
                 raise zipfile.BadZipFile(f"member {damaged} has another checksum")
             # Only those: __MACOSX and the like stay out, and nothing can overwrite the archive beside.
             file.extractall(folder, [name for name in file.namelist() if name.startswith(f"{source.name}/")])
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:  # RuntimeError: encrypted, or an unknown method
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        RuntimeError,
+    ) as error:  # RuntimeError: encrypted, or an unknown method
         with open(archive, "rb") as file:
             start = file.read(20)
         received = f"{archive.stat().st_size} bytes that begin with {start!r}"
-        raise ValueError(f"{url} gave no complete zip: {error}. Received {received}. Try again later, or pass another url.") from error
+        raise ValueError(
+            f"{url} gave no complete zip: {error}. Received {received}. Try again later, or pass another url."
+        ) from error
 
 
 def _check_member(member, url):
@@ -124,10 +147,15 @@ def _check_member(member, url):
     path = PureWindowsPath(member.orig_filename)
     if path.anchor or ".." in path.parts or stat.S_ISLNK(member.external_attr >> 16):
         name = member.orig_filename
-        raise ValueError(f"The zip from {url} has the member {name!r}, which points outside. Nothing was unpacked: do not use this file.")
+        raise ValueError(
+            f"The zip from {url} has the member {name!r}, which points outside. Nothing was unpacked: do not use this"
+            " file."
+        )
 
 
 def _check_contents(folder, source, problem, advice):
     missing = [name for name in source.needed if not (folder / name).is_dir()]
     if missing:
-        raise ValueError(f"{problem}: no folder {', '.join(missing)}. Expected {', '.join(source.needed)} in {source.name}. {advice}")
+        raise ValueError(
+            f"{problem}: no folder {', '.join(missing)}. Expected {', '.join(source.needed)} in {source.name}. {advice}"
+        )

@@ -18,22 +18,24 @@ FRACTIONS = {"train": (0, 0.6), "val": (0.6, 0.8), "test": (0.8, 1)}
 def hippocampus(root, split, *, cache="auto", problems=None):
     """T1 crops at 1 mm, centre-padded to 64^3; classes: 0 background, 1 anterior, 2 posterior.
 
-    In train, every ordered pair of two subjects is a candidate; in val and test, subject i and subject n - 1 - i, both ways.
-    Intensities: quantiles 1 % and 99 % to 0 and 1. The split is that of dataset.json where it has one, else the paper's: its
-    list shuffled with random.Random(42), 60, 20 and 20 %.
+    In train, every ordered pair of two subjects is a candidate; in val and test, subject i and subject n - 1 - i, both
+    ways.
+    Intensities: quantiles 1 % and 99 % to 0 and 1. The split is that of dataset.json where it has one, else the
+    paper's: its list shuffled with random.Random(42), 60, 20 and 20 %.
 
     Args:
         root: folder with dataset.json, imagesTr and labelsTr.
         split: "train", "val" or "test".
         cache: see ImageSet.
-        problems: None raises a ValueError about the first problem; a list receives all of them, and their subjects are left out.
+        problems: None raises a ValueError about the first problem; a list receives all of them, and their subjects are
+            left out.
 
     Returns:
         ImageSet; images (64, 64, 64, 1).
 
     Raises:
-        ValueError: unknown split, one that dataset.json does not have, a missing file, image and labels of different shape or
-            affine, a crop larger than 64 voxels.
+        ValueError: unknown split, one that dataset.json does not have, a missing file, image and labels of different
+            shape or affine, a crop larger than 64 voxels.
 
     Example:
         >>> images = ds.data.hippocampus("Task04_Hippocampus", "val")
@@ -47,19 +49,30 @@ def hippocampus(root, split, *, cache="auto", problems=None):
     sources, spacing, orientations = [], None, set()
     splits = _splits(root)
     if not splits.get(split):
-        raise NoImages(f"{root / 'dataset.json'} has no {split} subjects in its `split`. Available: {', '.join(n for n in splits if splits[n])}.")
+        raise NoImages(
+            f"{root / 'dataset.json'} has no {split} subjects in its `split`. Available:"
+            f" {', '.join(n for n in splits if splits[n])}."
+        )
     for name, times in collections.Counter(splits[split]).items():
         if times > 1:
-            found.append(f"{root / 'dataset.json'} lists {name} {times} times in {split}. Expected each subject once: remove the others.")
+            found.append(
+                f"{root / 'dataset.json'} lists {name} {times} times in {split}. Expected each subject once: remove"
+                " the others."
+            )
     for name in dict.fromkeys(splits[split]):
         source = Source(name.removesuffix(".nii.gz"), root / "imagesTr" / name, root / "labelsTr" / name)
         with found.caught():
             header = check_grids(source)
             if len(header.shape) != 3 or any(n > m for n, m in zip(header.shape, SHAPE)):
-                raise ValueError(f"{source.image} has shape {header.shape}. Expected a volume of at most {SHAPE} voxels, to be padded to that.")
+                raise ValueError(
+                    f"{source.image} has shape {header.shape}. Expected a volume of at most {SHAPE} voxels, to be"
+                    " padded to that."
+                )
             spacing = spacing or header.spacing
             if any(abs(a - b) > 0.01 * b for a, b in zip(header.spacing, spacing)):
-                raise ValueError(f"{source.image} has voxels of {header.spacing} mm. Expected {spacing}, as the first image has.")
+                raise ValueError(
+                    f"{source.image} has voxels of {header.spacing} mm. Expected {spacing}, as the first image has."
+                )
             orientations.add(header.orientation)
             sources.append(source)
     found.report(problems)
@@ -79,7 +92,9 @@ def _splits(root):
     """{split: file names}, in the order of dataset.json."""
     path = root / "dataset.json"
     if not path.is_file():
-        raise ValueError(f"{root} is not Task04_Hippocampus: no file {path}. Expected dataset.json, imagesTr and labelsTr.")
+        raise ValueError(
+            f"{root} is not Task04_Hippocampus: no file {path}. Expected dataset.json, imagesTr and labelsTr."
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if "split" in content:
@@ -90,4 +105,6 @@ def _splits(root):
         random.Random(42).shuffle(names)
         return {name: names[int(low * len(names)) : int(high * len(names))] for name, (low, high) in FRACTIONS.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path} cannot be read. Expected the decathlon's JSON, with a list `training` of image and label.") from None
+        raise ValueError(
+            f"{path} cannot be read. Expected the decathlon's JSON, with a list `training` of image and label."
+        ) from None

@@ -8,7 +8,8 @@ from deepsim_tf.data.pairing import neighbours
 from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, check_grids, image_set
 
-# split: (sequence, first frame, last frame); None: to the end. Frames 50-59 lie between val and test so that neighbours do not leak.
+# split: (sequence, first frame, last frame); None: to the end. Frames 50-59 lie between val and test so that neighbours
+# do not leak.
 SPLITS = {"train": ("01", 0, None), "val": ("02", 0, 49), "test": ("02", 60, 114)}
 NATIVE_SHAPE = (520, 696)
 CROP = (4, 516), (4, 692)  # -> 512 x 688, divisible by 16
@@ -27,7 +28,8 @@ def phc_u373(root, split, *, cache="auto", problems=None):
         root: folder with 01, 02 (t000.tif, ...) and 01_ST/SEG, 02_ST/SEG (man_seg000.tif, ...).
         split: "train", "val" or "test".
         cache: see ImageSet.
-        problems: None raises a ValueError about the first problem; a list receives all of them, and their frames are left out.
+        problems: None raises a ValueError about the first problem; a list receives all of them, and their frames are
+            left out.
 
     Returns:
         ImageSet; images (512, 688, 1).
@@ -47,9 +49,17 @@ def phc_u373(root, split, *, cache="auto", problems=None):
     found = Problems("phc-u373")
     frames = _frames(Path(root), sequence, first, last, split, found)
     found.report(problems)
-    reading = Reading(intensity=INTENSITY, classes=2, shape=tuple(stop - start for start, stop in CROP), crop=CROP, highest=1)
+    reading = Reading(
+        intensity=INTENSITY, classes=2, shape=tuple(stop - start for start, stop in CROP), crop=CROP, highest=1
+    )
     return image_set(
-        list(frames.values()), reading, name="PhC-U373", split=split, spacing=SPACING, pairs=neighbours(list(frames), split), cache=cache
+        list(frames.values()),
+        reading,
+        name="PhC-U373",
+        split=split,
+        spacing=SPACING,
+        pairs=neighbours(list(frames), split),
+        cache=cache,
     )
 
 
@@ -64,11 +74,15 @@ def _frames(root, sequence, first, last, split, found):
             )
     matches = [(re.fullmatch(r"t(\d+)\.tif", path.name), path) for path in sorted(folder.iterdir())]
     images = {int(match[1]): (match[1], path) for match, path in matches if match}
-    chosen = {number: item for number, item in images.items() if first <= number <= (last if last is not None else number)}
+    chosen = {
+        number: item for number, item in images.items() if first <= number <= (last if last is not None else number)
+    }
     if not chosen:
         wanted = f"t{first:03d}.tif to t{last:03d}.tif" if last is not None else "t000.tif and so on"
         there = f"{images[min(images)][1].name} to {images[max(images)][1].name}" if images else "no frame at all"
-        raise NoImages(f"No {split} frames in {folder}. Expected {wanted}, found {there}. Download the complete PhC-C2DH-U373.")
+        raise NoImages(
+            f"No {split} frames in {folder}. Expected {wanted}, found {there}. Download the complete PhC-C2DH-U373."
+        )
     frames = {}
     for number, (digits, image_file) in sorted(chosen.items()):
         with found.caught():
@@ -79,10 +93,17 @@ def _frames(root, sequence, first, last, split, found):
 def _frame(source):
     """The Source, if its files are what the challenge has."""
     if not source.labels.is_file():
-        raise ValueError(f"No mask for frame {source.image.name}. Expected {source.labels.name} in {source.labels.parent}.")
+        raise ValueError(
+            f"No mask for frame {source.image.name}. Expected {source.labels.name} in {source.labels.parent}."
+        )
     header = check_grids(source)
     if header.shape != NATIVE_SHAPE:
-        raise ValueError(f"{source.image} has shape {header.shape}. Expected {NATIVE_SHAPE}, the size of every PhC-C2DH-U373 frame.")
+        raise ValueError(
+            f"{source.image} has shape {header.shape}. Expected {NATIVE_SHAPE}, the size of every PhC-C2DH-U373 frame."
+        )
     if header.dtype != "uint8":
-        raise ValueError(f"{source.image} holds {header.dtype} values. Expected 8 bits, as the challenge has: its intensity rule is x / 256.")
+        raise ValueError(
+            f"{source.image} holds {header.dtype} values. Expected 8 bits, as the challenge has: its intensity rule is"
+            " x / 256."
+        )
     return source

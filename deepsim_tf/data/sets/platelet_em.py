@@ -18,8 +18,9 @@ MERGED_CLASSES = 3
 def platelet_em(root, split, *, merge=True, cache="auto", problems=None):
     """Slices of platelets; classes: 0 background, 1 cytoplasm, 2 organelles.
 
-    Train is the stack of 50 slices, with every slice at distance 1 or 2 as a candidate partner. Val and test are slices 0-11 and
-    12-23 of the stack of 24, where moving is a slice and fixed the next one. Intensities are x / 2^bits of the file.
+    Train is the stack of 50 slices, with every slice at distance 1 or 2 as a candidate partner. Val and test are slices
+    0-11 and 12-23 of the stack of 24, where moving is a slice and fixed the next one. Intensities are x / 2^bits of the
+    file.
 
     Args:
         root: folder with images/50-images.tif and 24-images.tif, labels-class/50-class.tif and 24-class.tif.
@@ -46,7 +47,8 @@ def platelet_em(root, split, *, merge=True, cache="auto", problems=None):
     for folder in ("images", "labels-class"):
         if not (root / folder).is_dir():
             raise ValueError(
-                f"{root} is not Platelet-EM: no folder {root / folder}. Expected images/50-images.tif, images/24-images.tif,"
+                f"{root} is not Platelet-EM: no folder {root / folder}. Expected images/50-images.tif,"
+                " images/24-images.tif,"
                 " labels-class/50-class.tif and labels-class/24-class.tif."
             )
     stack, first, end = SLICES[split]
@@ -56,12 +58,21 @@ def platelet_em(root, split, *, merge=True, cache="auto", problems=None):
     shape, label_shape = image.shape[-2:], labels.shape[-2:]
     with found.caught():
         if count != label_count:
-            raise ValueError(f"{image_file} has {count} slices, its labels {label_file} {label_count}. Expected a label slice for each image slice.")
+            raise ValueError(
+                f"{image_file} has {count} slices, its labels {label_file} {label_count}. Expected a label slice for"
+                " each image slice."
+            )
         if shape != label_shape:
-            raise ValueError(f"{image_file} has slices of {shape}, its labels {label_file} of {label_shape}. Expected one shape for both.")
+            raise ValueError(
+                f"{image_file} has slices of {shape}, its labels {label_file} of {label_shape}. Expected one shape for"
+                " both."
+            )
         check_not_empty(read_volume(label_file), label_file)  # a slice may be empty, a whole stack is a mistake
         if image.dtype.kind != "u":
-            raise ValueError(f"{image_file} holds {image.dtype} values. Expected 8 or 16 bits without sign: x / 2^bits is the intensity rule.")
+            raise ValueError(
+                f"{image_file} holds {image.dtype} values. Expected 8 or 16 bits without sign: x / 2^bits is the"
+                " intensity rule."
+            )
     numbers = list(range(first, min(count, label_count, count if end is None else end)))
     if not numbers and not found:
         raise NoImages(f"No {split} slices in {image_file}: it has {count}. Expected slices {first} to {end - 1}.")
@@ -87,4 +98,6 @@ def platelet_em(root, split, *, merge=True, cache="auto", problems=None):
 
 def _classes(root):
     """As many as the two label stacks show, so that all splits have as many."""
-    return 1 + max(int(whole_labels(read_volume(path), path).max()) for path in sorted((root / "labels-class").glob("*-class.tif")))
+    return 1 + max(
+        int(whole_labels(read_volume(path), path).max()) for path in sorted((root / "labels-class").glob("*-class.tif"))
+    )

@@ -10,8 +10,8 @@ from deepsim_tf.data.image_set import ImageSet
 from deepsim_tf.data.synthetic import scenes
 
 SPLITS = ("train", "val", "test")
-# kind: scene, classes, size, background, noise, largest displacement and smoothness of the flow as fractions of the smallest side, and
-# the texture's strength per class.
+# kind: scene, classes, size, background, noise, largest displacement and smoothness of the flow as fractions of the
+# smallest side, and the texture's strength per class.
 KINDS = {
     "platelet": (scenes.platelet, 3, (128, 128), 0.74, 0.1, 0.05, 0.16, (0.02, 0.06, 0.03)),
     "cells": (scenes.cells, 2, (128, 128), 0.4, 0.1, 0.08, 0.2, (0.035, 0.08)),
@@ -62,8 +62,14 @@ def synthetic(kind, split, *, size=None, count=16, noise=None, seed=0):
         raise ValueError(f"Unknown split {split!r}. Available: {', '.join(SPLITS)}.")
     _, classes, default_size, _, default_noise, *_ = KINDS[kind]
     size = default_size if size is None else size
-    if not isinstance(size, (tuple, list)) or len(size) != len(default_size) or not all(_is_integer(n, 32) for n in size):
-        raise ValueError(f"size must be {len(default_size)} integers from 32 for kind {kind!r}. Received: size={size!r}.")
+    if (
+        not isinstance(size, (tuple, list))
+        or len(size) != len(default_size)
+        or not all(_is_integer(n, 32) for n in size)
+    ):
+        raise ValueError(
+            f"size must be {len(default_size)} integers from 32 for kind {kind!r}. Received: size={size!r}."
+        )
     for name, value, least in (("count", count, 1), ("seed", seed, 0)):
         if not _is_integer(value, least):
             raise ValueError(f"{name} must be an integer from {least}. Received: {name}={value!r}.")
@@ -105,7 +111,11 @@ def _pair(kind, size, noise, seed):
         image, labels = scenes.paint(blobs + extra, points, background, reach)
         # Half of the texture's variance moves along with the anatomy, half is the image's own.
         moved = shared if points is grid else ndimage.map_coordinates(shared, points, order=3, mode="reflect")
-        image += np.take(np.asarray(texture, np.float32), labels) * (moved + _field(random, size, 1.2)) * np.float32(0.5**0.5)
+        image += (
+            np.take(np.asarray(texture, np.float32), labels)
+            * (moved + _field(random, size, 1.2))
+            * np.float32(0.5**0.5)
+        )
         gain, offset = random.uniform(0.88, 1.12), random.uniform(-0.04, 0.04)
         image = image * gain * (1 + 0.05 * _field(random, size, side / 4)) + offset
         image = image + noise * noise_random.standard_normal(size, np.float32)
@@ -116,7 +126,10 @@ def _pair(kind, size, noise, seed):
 
 
 def _field(random, size, sigma):
-    """A smooth random field of unit variance: Gaussian bumps of `sigma` voxels and random height, half a sigma apart."""
+    """A smooth random field of unit variance.
+
+    Gaussian bumps of `sigma` voxels and random height, half a sigma apart.
+    """
     weights = [_bumps(n, sigma) for n in size]
     field = random.standard_normal([w.shape[1] for w in weights], np.float32)
     for axis_weights in weights:  # a Gaussian is separable

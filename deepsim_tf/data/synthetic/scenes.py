@@ -93,26 +93,44 @@ def platelet(random, size):
     for owner in cells:
         for centre in _inside(random, owner, 9 * unit, int(random.integers(2, 6))):
             organelles.append(_organelle(random, centre, unit))
-    extras = [[_organelle(random, centre, unit, 0.6) for o in _some(random, cells, 2) for centre in _inside(random, o, 5 * unit, 1)] for _ in "mf"]
+    extras = [
+        [
+            _organelle(random, centre, unit, 0.6)
+            for o in _some(random, cells, 2)
+            for centre in _inside(random, o, 5 * unit, 1)
+        ]
+        for _ in "mf"
+    ]
     return cells + organelles, extras
 
 
 def cells(random, size):
-    """Cells with a bright rim, as in phase contrast, whose inside is as grey as the background: 0 background, 1 cell."""
+    """Cells with a bright rim, as in phase contrast, whose inside is as grey as the background.
+
+    0 background, 1 cell.
+    """
     unit = min(size) / 128
     look = Look(1, 0.38, rim=0.27, rim_offset=1.5 * unit, rim_width=2.0 * unit)
     nucleus = Look(1, 0.52, rim=0.06, rim_width=1.5 * unit)
     blobs = []
-    for centre in _spread(random, size, 34 * unit, 30, most=int(6 * np.prod([n / min(size) for n in size]) + random.integers(0, 3))):
+    for centre in _spread(
+        random, size, 34 * unit, 30, most=int(6 * np.prod([n / min(size) for n in size]) + random.integers(0, 3))
+    ):
         body = Blob(random, centre, random.uniform(8, 17, 2) * unit, look, waves=0.14, detail=3.0)
         blobs += [body, Blob(random, centre + random.uniform(-2, 2, 2) * unit, 3.5 * unit, nucleus)]
     debris = Look(1, 0.45, rim=0.15, rim_offset=0.5 * unit, rim_width=1.5 * unit)
-    extras = [[Blob(random, random.uniform(0.1, 0.9, 2) * size, random.uniform(1.5, 2.5) * unit, debris) for _ in range(2)] for _ in "mf"]
+    extras = [
+        [Blob(random, random.uniform(0.1, 0.9, 2) * size, random.uniform(1.5, 2.5) * unit, debris) for _ in range(2)]
+        for _ in "mf"
+    ]
     return blobs, extras
 
 
 def brain(random, size):
-    """A skull-stripped brain: 0 background, 1 cortex, 2 white matter, 3 ventricles, 4 deep grey matter, 5 cerebellum."""
+    """A skull-stripped brain.
+
+    0 background, 1 cortex, 2 white matter, 3 ventricles, 4 deep grey matter, 5 cerebellum.
+    """
     size = np.asarray(size, float)
     unit = min(size) / 48
 
@@ -136,7 +154,11 @@ def brain(random, size):
         blobs.append(Blob(random, at(0.5 + side * 0.09, 0.4, 0.47), spread((0.075, 0.1, 0.075)), deep, waves=0.06))
     lesion = [Look(4, 0.56), Look(3, 0.3)]
     extras = [
-        [Blob(random, c, random.uniform(1.1, 1.5) * unit, look) for look in lesion for c in _inside(random, blobs[2], 2 * unit, 1)]
+        [
+            Blob(random, c, random.uniform(1.1, 1.5) * unit, look)
+            for look in lesion
+            for c in _inside(random, blobs[2], 2 * unit, 1)
+        ]
         for _ in "mf"
     ]
     return blobs, extras

@@ -19,7 +19,9 @@ def test_norm_and_aparc_come_before_brain_and_aseg(root, coarse):
         nib.save(nib.MGHImage(data[::-1].copy(), OBLIQUE), both / f"{other}.mgz")
     write_subject(root, "s2", files=("brain", "aseg"))
     prepare(root)
-    for first, second in zip(read(root.parent / "out" / "data" / "s1"), read(root.parent / "out" / "data" / "s2"), strict=True):
+    for first, second in zip(
+        read(root.parent / "out" / "data" / "s1"), read(root.parent / "out" / "data" / "s2"), strict=True
+    ):
         np.testing.assert_array_equal(first.dataobj, second.dataobj)
 
 
@@ -52,7 +54,8 @@ def test_a_killed_run_leaves_whole_subjects_and_the_next_one_completes_it(root, 
     code = """
 import os, signal, nibabel
 from deepsim_tf.data.freesurfer import prepare as freesurfer, subject as freesurfer_subject
-freesurfer_subject.GRID_SHAPE, freesurfer_subject.GRID_AFFINE = (20, 24, 28), freesurfer_subject.GRID_AFFINE * [8, 8, 8, 1]
+freesurfer_subject.GRID_SHAPE = (20, 24, 28)
+freesurfer_subject.GRID_AFFINE = freesurfer_subject.GRID_AFFINE * [8, 8, 8, 1]
 saved, save = [], nibabel.save
 def save_three(*args):
     if len(saved) == 3:  # the labels of the second subject
@@ -114,11 +117,16 @@ def test_rows_written_beforehand_are_kept(root, coarse):
     assert (out / "metadata.csv").read_text() == "subject_id,age,SPLIT\nNA,40,test\n002,41,test\n"
 
 
-@pytest.mark.parametrize("text", ["subject_id\na\n", "subject_id,SPLIT\na,dev\n", "subject_id,SPLIT\na,val\na,test\n", "", '"'])
+@pytest.mark.parametrize(
+    "text", ["subject_id\na\n", "subject_id,SPLIT\na,dev\n", "subject_id,SPLIT\na,val\na,test\n", "", '"']
+)
 def test_another_metadata_csv_is_refused(root, coarse, text):
     write_subject(root, "a")
     (root / "metadata.csv").write_text(text)
-    with pytest.raises(ValueError, match="Expected in .*metadata.csv the columns subject_id, each once, and SPLIT, one of train, val, test"):
+    with pytest.raises(
+        ValueError,
+        match="Expected in .*metadata.csv the columns subject_id, each once, and SPLIT, one of train, val, test",
+    ):
         prepare(root, root)
 
 
@@ -142,7 +150,9 @@ def test_an_unknown_or_bad_atlas_is_named(root, coarse):
         write_subject(root, name, **({"image": None} if name == "c" else {}))
     with pytest.raises(ValueError, match="No subject 'x' in .* to use as atlas. Available: a, b, c, and 2 more"):
         prepare(root, atlas="x")
-    with pytest.raises(ValueError, match="The atlas c could not be prepared: choose another one. .* has no mri/norm.mgz"):
+    with pytest.raises(
+        ValueError, match="The atlas c could not be prepared: choose another one. .* has no mri/norm.mgz"
+    ):
         prepare(root, atlas="c")
     assert prepare(root).atlas != "c"
 

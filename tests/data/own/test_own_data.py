@@ -34,7 +34,13 @@ def test_formats_mix_in_a_list_of_images(volumes):
     for seed in range(5):
         np.testing.assert_allclose(images[seed][0][..., 0], expected(seed), atol=1e-6)
         np.testing.assert_array_equal(images[seed][1], blob(SHAPE, 3 + (seed == 4)))
-    assert (images.name, images.split, images.shape, images.classes, images.intensity) == ("own", "all", SHAPE, 4, "minmax")
+    assert (images.name, images.split, images.shape, images.classes, images.intensity) == (
+        "own",
+        "all",
+        SHAPE,
+        4,
+        "minmax",
+    )
     assert images.names == ["a.nii.gz", "b.mgz", "c.tif", "d.npy", "e.nii"]
 
 
@@ -72,7 +78,8 @@ def test_rows_of_pairs_are_the_pairs(volumes):
 
 def test_one_fixed_image_of_all_rows_is_the_atlas(volumes):
     rows = "moving,moving_labels,fixed,fixed_labels,split\n" + "".join(
-        f"{name},l{name},e.nii,le.nii,{split}\n" for name, split in (("a.nii.gz", "train"), ("b.mgz", "train"), ("c.tif", "val"))
+        f"{name},l{name},e.nii,le.nii,{split}\n"
+        for name, split in (("a.nii.gz", "train"), ("b.mgz", "train"), ("c.tif", "val"))
     )
     images = from_csv(write_table(volumes, rows), "val")
     assert images.names == ["c.tif"] and images.pairs() == [(0, None)]

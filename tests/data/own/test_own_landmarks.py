@@ -1,4 +1,7 @@
-"""Landmarks of the user's own images: in ds.data.from_csv and `deepsim check`. Their error is measured in test_landmark_error.py."""
+"""Landmarks of the user's own images.
+
+In ds.data.from_csv and `deepsim check`. Their error is measured in test_landmark_error.py.
+"""
 
 import numpy as np
 import pytest
@@ -141,7 +144,11 @@ def test_a_coarser_set_leaves_landmarks_out(folder):
     ("points", "message"),
     [
         ("1,1,1\n", r"b.csv holds landmarks of 3 coordinates, .*b.tif has 2 axes. Expected one coordinate an axis"),
-        ("1,1\n8,8\n", r"b.csv has 1 of 2 landmarks outside .*b.tif of shape \(8, 9\), the first in row 2. Expected voxels from 0 .* not mm"),
+        (
+            "1,1\n8,8\n",
+            r"b.csv has 1 of 2 landmarks outside .*b.tif of shape \(8, 9\), the first in row 2. Expected voxels from 0"
+            r" .* not mm",
+        ),
         ("-0.6,1\n8,9\n", r"b.csv has 2 of 2 landmarks outside .*b.tif of shape \(8, 9\), the first in row 1"),
         ("1,1\n", "a.csv holds 2 landmarks, .*b.csv 1. Expected as many in "),
         ("1,1\n1,1\n1,1\n", "a.csv holds 2 landmarks, .*b.csv 3. Expected as many in "),
@@ -160,24 +167,35 @@ def test_landmarks_that_do_not_fit_their_image_are_refused(folder, header, point
 def test_landmarks_that_the_shape_crops_are_refused(folder):
     (folder / "a.csv").write_text("3,3\n7,3\n")
     path = table(folder, "image,landmarks\na.tif,a.csv\nb.tif,b.csv\n")
-    with pytest.raises(ValueError, match=r"1 of 2 landmarks outside what shape=\(4, 9\) keeps of .*a.tif, the first in row 2. Expected a larger"):
+    with pytest.raises(
+        ValueError,
+        match=r"1 of 2 landmarks outside what shape=\(4, 9\) keeps of .*a.tif, the first in row 2. Expected a larger",
+    ):
         from_csv(path, fit="pad", shape=(4, 9))
 
 
 def test_two_landmark_files_of_an_image_in_a_list_are_refused(folder):
     path = table(folder, "image,landmarks,split\na.tif,a.csv,train\na.tif,b.csv,val\nb.tif,b.csv,val\n")
-    with pytest.raises(ValueError, match="a.tif is listed with the landmarks .*a.csv and .*b.csv. Expected one landmark file for an image"):
+    with pytest.raises(
+        ValueError,
+        match="a.tif is listed with the landmarks .*a.csv and .*b.csv. Expected one landmark file for an image",
+    ):
         from_csv(path, "val")
 
 
 def test_slices_have_no_landmarks(folder):
     path = table(folder, "image,landmarks\na.tif,a.csv\nb.tif,b.csv\n")
-    with pytest.raises(ValueError, match=r"own.csv lists landmarks, which belong to whole images. Leave out slices=True \(--slices\), or"):
+    with pytest.raises(
+        ValueError,
+        match=r"own.csv lists landmarks, which belong to whole images. Leave out slices=True \(--slices\), or",
+    ):
         from_csv(path, slices=True)
 
 
 def test_the_check_lists_every_broken_landmark_file_at_once(folder, capsys):
-    path = table(folder, "image,landmarks,split\na.tif,a.csv,train\nb.tif,b.csv,train\nc.tif,c.csv,val\na.tif,missing.csv,val\n")
+    path = table(
+        folder, "image,landmarks,split\na.tif,a.csv,train\nb.tif,b.csv,train\nc.tif,c.csv,val\na.tif,missing.csv,val\n"
+    )
     (folder / "b.csv").write_text("1,1\n99,1\n")
     (folder / "c.csv").write_text("1;1\n")
     assert main(["check", "csv", str(path), "--verbose", "0"]) == 2

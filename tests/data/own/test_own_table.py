@@ -16,7 +16,10 @@ def rows(folder, text, encoding="utf-8"):
 
 def test_a_list_of_images_and_a_list_of_pairs_become_rows(tmp_path):
     a, b, la, lb = (tmp_path / f"{name}.png" for name in ("a", "b", "la", "lb"))
-    assert [tuple(row) for row in rows(tmp_path, "image\na.png\nb.png\n")[0]] == [(((a, None),), None, 2, ()), (((b, None),), None, 3, ())]
+    assert [tuple(row) for row in rows(tmp_path, "image\na.png\nb.png\n")[0]] == [
+        (((a, None),), None, 2, ()),
+        (((b, None),), None, 3, ()),
+    ]
     assert rows(tmp_path, "labels,split,image\nla.png,val,a.png\n")[0] == [(((a, la),), "val", 2, ())]
     assert rows(tmp_path, "moving,fixed\na.png,b.png\n")[0] == [(((a, None), (b, None)), None, 2, ())]
     labelled = "moving,moving_labels,fixed,fixed_labels,split\na.png,la.png,b.png,lb.png,test\n"
@@ -33,9 +36,15 @@ def test_landmarks_may_come_with_labels_or_without(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "encoding"),
-    [("image,split\na.png,val\n", "utf-8-sig"), ("image, split\n a.png, val\n", "utf-8"), ("image,split\r\na.png,val\r\n", "utf-8"),
-     ('"image","split"\n"a.png","val"\n', "utf-8"), ("age,image,split\n71,a.png,val", "utf-8"), ("image,split\na.png,val\n\n\n", "utf-8")],
-)  # fmt: skip
+    [
+        ("image,split\na.png,val\n", "utf-8-sig"),
+        ("image, split\n a.png, val\n", "utf-8"),
+        ("image,split\r\na.png,val\r\n", "utf-8"),
+        ('"image","split"\n"a.png","val"\n', "utf-8"),
+        ("age,image,split\n71,a.png,val", "utf-8"),
+        ("image,split\na.png,val\n\n\n", "utf-8"),
+    ],
+)
 def test_the_same_table_may_be_written_in_several_ways(tmp_path, text, encoding):
     found, problems = rows(tmp_path, text, encoding)
     assert [(row.images, row.split) for row in found] == [(((tmp_path / "a.png", None),), "val")] and not problems
@@ -45,7 +54,11 @@ def test_further_columns_are_left_alone_and_misspelt_ones_are_not(tmp_path):
     # A column `age` is no misspelt `image`, but `lables` would leave all labels out.
     assert len(rows(tmp_path, "image,age,images,site\na.png,71,x,y\n")[0]) == 1
     assert len(rows(tmp_path, "moving,fixed,age,fixed_id\na.png,b.png,71,9\n")[0]) == 1
-    for header, meant in (("image,lables", "labels"), ("image,spilt", "split"), ("moving,fixed,moving_label", "moving_labels")):
+    for header, meant in (
+        ("image,lables", "labels"),
+        ("image,spilt", "split"),
+        ("moving,fixed,moving_label", "moving_labels"),
+    ):
         with pytest.raises(ValueError, match=f"Did you mean '{meant}'"):
             rows(tmp_path, f"{header}\na.png,b.png\n")
 
@@ -60,18 +73,33 @@ def test_names_with_spaces_and_absolute_paths_are_files(tmp_path):
     [
         ("", "own.csv cannot be read as a CSV file .*Expected moving, fixed and optionally"),
         ("image\n", "own.csv has no row below its header. Expected one image or pair in a row"),
-        ("a.png\nb.png\n", "own.csv has the columns a.png. Expected moving, fixed and optionally moving_labels, .*, split; or image"),
+        (
+            "a.png\nb.png\n",
+            "own.csv has the columns a.png. Expected moving, fixed and optionally moving_labels, .*, split; or image",
+        ),
         ("moving\na.png\n", "own.csv has the columns moving. Expected"),
         ("image;labels;split\na.png;la.png;val\n", "own.csv is separated by semicolons. Expected commas"),
         ("image,moving,fixed\na.png,a.png,b.png\n", "own.csv has the columns image, moving, fixed. Expected"),
         ("image,Labels\na.png,la.png\n", "own.csv has a column 'Labels'. Did you mean 'labels'"),
         ("images\na.png\n", "has a column 'images'. Did you mean 'image'"),
-        ("moving,fixed,moving_labels\na.png,b.png,la.png\n", "has the column moving_labels alone. Expected labels of both images, or of none"),
-        ("moving,fixed,fixed_landmarks\na.png,b.png,la.png\n", "has the column fixed_landmarks alone. Expected landmarks of both images, or of none"),
-        ("moving,fixed,landmarks\na.png,b.png,la.png\n", "has the column landmarks beside moving, fixed. Expected moving, fixed and optionally"),
+        (
+            "moving,fixed,moving_labels\na.png,b.png,la.png\n",
+            "has the column moving_labels alone. Expected labels of both images, or of none",
+        ),
+        (
+            "moving,fixed,fixed_landmarks\na.png,b.png,la.png\n",
+            "has the column fixed_landmarks alone. Expected landmarks of both images, or of none",
+        ),
+        (
+            "moving,fixed,landmarks\na.png,b.png,la.png\n",
+            "has the column landmarks beside moving, fixed. Expected moving, fixed and optionally",
+        ),
         ("image,fixed_labels\na.png,la.png\n", "has the column fixed_labels beside image. Expected"),
         ("image,landmark\na.png,la.png\n", "has a column 'landmark'. Did you mean 'landmarks'"),
-        ("image,labels\na.png,la.png,val\n", r"has more cells in its rows than columns in its header \(image, labels\)"),
+        (
+            "image,labels\na.png,la.png,val\n",
+            r"has more cells in its rows than columns in its header \(image, labels\)",
+        ),
         ("image\na.png\nb.png,val,1\n", "own.csv cannot be read as a CSV file"),
     ],
 )
@@ -93,9 +121,18 @@ def test_another_encoding_and_a_missing_file_are_refused(tmp_path):
         ("image,split\na.png,val\nb.png,dev\n", "own.csv, line 3: unknown split 'dev'. Available: train, val, test."),
         ("image,split\na.png,\n", "own.csv, line 2: unknown split ''. Available: train, val, test."),
         ("image,split\na.png,val\nb.png\n", "own.csv, line 3: unknown split ''. Available: train, val, test."),
-        ("image,labels\na.png,\n", "own.csv, line 2: the column labels is empty. Expected a file; label all images or none."),
-        ("moving,fixed\n,b.png\n", "own.csv, line 2: the column moving is empty. Expected a file; label all images or none."),
-        ("image,landmarks\na.png,la.png\nb.png,\n", "line 3: the column landmarks is empty. Expected a file; landmarks of all rows or of none."),
+        (
+            "image,labels\na.png,\n",
+            "own.csv, line 2: the column labels is empty. Expected a file; label all images or none.",
+        ),
+        (
+            "moving,fixed\n,b.png\n",
+            "own.csv, line 2: the column moving is empty. Expected a file; label all images or none.",
+        ),
+        (
+            "image,landmarks\na.png,la.png\nb.png,\n",
+            "line 3: the column landmarks is empty. Expected a file; landmarks of all rows or of none.",
+        ),
         ("image,landmarks\na.png,pa.csv\n", "pa.csv (landmarks). Paths count from the CSV file's folder."),
         ("moving,fixed\na.png,c.png\n", "c.png (fixed). Paths count from the CSV file's folder."),
         ("image,labels\na.png,sub/la.png\n", "sub/la.png (labels). Paths count from the CSV file's folder."),
@@ -109,8 +146,12 @@ def test_a_bad_row_is_one_sentence_and_the_others_stay(tmp_path, text, message):
 
 def test_a_label_map_is_a_dict_or_a_file(tmp_path):
     assert read_label_map({17: 1, 53: 1, 2: 0}) == ((17, 1), (53, 1), (2, 0))
-    (tmp_path / "map.csv").write_text("\ufeffname,label,class\nleft, 17, 1\nright, 53, 1\nwhite matter, 2, 0\n", encoding="utf-8")
-    assert read_label_map(tmp_path / "map.csv") == read_label_map(str(tmp_path / "map.csv")) == ((17, 1), (53, 1), (2, 0))
+    (tmp_path / "map.csv").write_text(
+        "\ufeffname,label,class\nleft, 17, 1\nright, 53, 1\nwhite matter, 2, 0\n", encoding="utf-8"
+    )
+    assert (
+        read_label_map(tmp_path / "map.csv") == read_label_map(str(tmp_path / "map.csv")) == ((17, 1), (53, 1), (2, 0))
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +173,13 @@ def test_a_wrong_label_map_is_refused(tmp_path, text, message):
 
 @pytest.mark.parametrize(
     ("label_map", "message"),
-    [({}, "from 0 on"), ({1: -1}, "from 0 on"), ({"a": 1}, "whole numbers"), ({1: None}, "whole numbers"), ({1: 1.5}, "whole numbers")],
+    [
+        ({}, "from 0 on"),
+        ({1: -1}, "from 0 on"),
+        ({"a": 1}, "whole numbers"),
+        ({1: None}, "whole numbers"),
+        ({1: 1.5}, "whole numbers"),
+    ],
 )
 def test_a_wrong_dict_is_refused(label_map, message):
     with pytest.raises(ValueError, match=f"^label_map: expected .*{message}"):
@@ -146,5 +193,8 @@ def test_spaces_around_cells_blank_lines_and_a_repeated_row(tmp_path):
         (tmp_path / name).write_bytes(b"")
     path, found = tmp_path / "own.csv", Problems("own")
     path.write_text("image , split\r\n a.png , train \r\n\r\nb.png,val\r\na.png,train\r\nc.png,val\r\n")
-    assert [(row.images[0][0].name, row.split, row.line) for row in read_rows(path, found)] == [("a.png", "train", 2), ("b.png", "val", 4)]
+    assert [(row.images[0][0].name, row.split, row.line) for row in read_rows(path, found)] == [
+        ("a.png", "train", 2),
+        ("b.png", "val", 4),
+    ]
     assert "line 5: repeats line 2." in found[0] and "line 6: no file" in found[1]

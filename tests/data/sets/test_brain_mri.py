@@ -33,7 +33,11 @@ def test_an_item_is_the_volume_over_128_not_clipped(root):
 
 
 def test_every_subject_of_a_split_goes_to_the_atlas(root):
-    expected = {"train": (["S3", "S4", "S5"], [(0, None), (1, None), (2, None)]), "val": (["S1"], [(0, None)]), "test": (["S2"], [(0, None)])}
+    expected = {
+        "train": (["S3", "S4", "S5"], [(0, None), (1, None), (2, None)]),
+        "val": (["S1"], [(0, None)]),
+        "test": (["S2"], [(0, None)]),
+    }
     for split, (names, pairs) in expected.items():
         images = brain_mri(root, split)
         assert (images.names, images.pairs()) == (names, pairs)
@@ -79,11 +83,23 @@ def test_a_byte_order_mark_further_columns_and_any_row_order_are_fine(root):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (METADATA + "S3,val\n", "metadata.csv lists subject 'S3' more than once. Expected one row a subject: remove the others"),
-        (METADATA + "S6,dev\n", "metadata.csv has the unknown split 'dev' for subject 'S6'. Available: train, val, test"),
+        (
+            METADATA + "S3,val\n",
+            "metadata.csv lists subject 'S3' more than once. Expected one row a subject: remove the others",
+        ),
+        (
+            METADATA + "S6,dev\n",
+            "metadata.csv has the unknown split 'dev' for subject 'S6'. Available: train, val, test",
+        ),
         (METADATA + "S6\n", "unknown split .* for subject 'S6'"),
-        (METADATA + "S6,train\n", "metadata.csv lists subject 'S6', and there is no folder .*data/S6. Add it, or remove the row"),
-        ("subject,SPLIT\nS3,train\n", "metadata.csv has no column subject_id. Expected subject_id and SPLIT. Received: subject, SPLIT"),
+        (
+            METADATA + "S6,train\n",
+            "metadata.csv lists subject 'S6', and there is no folder .*data/S6. Add it, or remove the row",
+        ),
+        (
+            "subject,SPLIT\nS3,train\n",
+            "metadata.csv has no column subject_id. Expected subject_id and SPLIT. Received: subject, SPLIT",
+        ),
         ("subject_id,split\nS3,train\n", "has no column SPLIT"),
         ("", "metadata.csv cannot be read as a CSV file .* Expected the columns subject_id and SPLIT"),
         ("subject_id,SPLIT\nS1,val\n", "metadata.csv has no train subjects. Expected rows with SPLIT train"),
@@ -99,10 +115,19 @@ def test_wrong_metadata_is_named(root, text, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": blob((6, 8, 8))}, r"S4/brain_aligned.nii.gz has shape \(6, 8, 7\), its labels .*S4/seg_coalesced_aligned.nii.gz \(6, 8, 8\)"),
-        ({"image": noise((7, 8, 7)), "labels": blob((7, 8, 7))}, r"S4/brain_aligned.nii.gz has shape \(7, 8, 7\), the atlas .* \(6, 8, 7\)"),
+        (
+            {"labels": blob((6, 8, 8))},
+            r"S4/brain_aligned.nii.gz has shape \(6, 8, 7\), its labels .*S4/seg_coalesced_aligned.nii.gz \(6, 8, 8\)",
+        ),
+        (
+            {"image": noise((7, 8, 7)), "labels": blob((7, 8, 7))},
+            r"S4/brain_aligned.nii.gz has shape \(7, 8, 7\), the atlas .* \(6, 8, 7\)",
+        ),
         ({"image": noise((*SHAPE, 2))}, r"S4/brain_aligned.nii.gz holds an array of shape \(6, 8, 7, 2\)"),
-        ({"origin": (0, 0, 5)}, r"S4/brain_aligned.nii.gz and .*atlas/brain_aligned.nii.gz have different affines \(up to 5 mm apart\)"),
+        (
+            {"origin": (0, 0, 5)},
+            r"S4/brain_aligned.nii.gz and .*atlas/brain_aligned.nii.gz have different affines \(up to 5 mm apart\)",
+        ),
     ],
 )
 def test_a_subject_on_another_grid_is_named_before_anything_is_read(root, changes, message):
@@ -113,7 +138,9 @@ def test_a_subject_on_another_grid_is_named_before_anything_is_read(root, change
 
 def test_labels_on_another_grid_than_their_image_are_named(root):
     write_nifti(root / "data" / "S4" / LABELS, blob(SHAPE, 24), origin=(0.5, 0, 0))
-    with pytest.raises(ValueError, match="S4/brain_aligned.nii.gz and .*S4/seg_coalesced_aligned.nii.gz have different affines"):
+    with pytest.raises(
+        ValueError, match="S4/brain_aligned.nii.gz and .*S4/seg_coalesced_aligned.nii.gz have different affines"
+    ):
         brain_mri(root, "train")
 
 
@@ -125,13 +152,37 @@ def test_rounding_of_an_affine_is_no_other_grid(root):
 @pytest.mark.parametrize(
     ("file", "array", "message"),
     [
-        (IMAGE, np.full(SHAPE, np.nan, np.float32), "S4/brain_aligned.nii.gz: expected finite intensities. Received: 336 voxels"),
-        (IMAGE, np.full(SHAPE, 7, np.uint8), "S4/brain_aligned.nii.gz: expected an image with contrast. Received: 7 in every voxel"),
-        (IMAGE, noise(SHAPE, "uint16") * 300, r"S4/brain_aligned.nii.gz: holds 16-bit values up to .*fixed:0:128 expects values up to about 128"),
-        (LABELS, np.full(SHAPE, 24, np.uint8), r"S4/seg_coalesced_aligned.nii.gz: expected labels from 0 to 23 \(24 classes\). Received: up to 24"),
+        (
+            IMAGE,
+            np.full(SHAPE, np.nan, np.float32),
+            "S4/brain_aligned.nii.gz: expected finite intensities. Received: 336 voxels",
+        ),
+        (
+            IMAGE,
+            np.full(SHAPE, 7, np.uint8),
+            "S4/brain_aligned.nii.gz: expected an image with contrast. Received: 7 in every voxel",
+        ),
+        (
+            IMAGE,
+            noise(SHAPE, "uint16") * 300,
+            r"S4/brain_aligned.nii.gz: holds 16-bit values up to .*fixed:0:128 expects values up to about 128",
+        ),
+        (
+            LABELS,
+            np.full(SHAPE, 24, np.uint8),
+            r"S4/seg_coalesced_aligned.nii.gz: expected labels from 0 to 23 \(24 classes\). Received: up to 24",
+        ),
         (LABELS, np.full(SHAPE, -1, np.int16), "expected labels from 0 on. Received: -1"),
-        (LABELS, np.full(SHAPE, 1.5, np.float32), "S4/seg_.*: expected whole numbers as labels. Received: 336 voxels that are none, such as 1.5"),
-        (LABELS, np.full(SHAPE, np.inf, np.float32), "expected whole numbers as labels. Received: 336 voxels that are none, such as inf"),
+        (
+            LABELS,
+            np.full(SHAPE, 1.5, np.float32),
+            "S4/seg_.*: expected whole numbers as labels. Received: 336 voxels that are none, such as 1.5",
+        ),
+        (
+            LABELS,
+            np.full(SHAPE, np.inf, np.float32),
+            "expected whole numbers as labels. Received: 336 voxels that are none, such as inf",
+        ),
         (LABELS, np.zeros(SHAPE, np.uint8), "expected labels above 0. Received: background in every voxel"),
     ],
 )
@@ -148,7 +199,11 @@ def test_whole_numbers_stored_as_floats_are_labels(root):
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [(np.full(SHAPE, np.nan, np.float32), "whole numbers as labels"), (np.zeros(SHAPE, np.uint8), "above 0"), (blob(SHAPE, 24)[1:], "one shape")],
+    [
+        (np.full(SHAPE, np.nan, np.float32), "whole numbers as labels"),
+        (np.zeros(SHAPE, np.uint8), "above 0"),
+        (blob(SHAPE, 24)[1:], "one shape"),
+    ],
 )
 def test_a_bad_atlas_is_named(root, labels, message):
     write_nifti(root / "atlas" / LABELS, labels)
@@ -171,7 +226,9 @@ def test_a_missing_file_an_unknown_split_and_another_folder_are_named(root):
 
 def test_the_first_problem_says_how_many_there_are(root):
     (root / "metadata.csv").write_text(METADATA + "S3,val\nS6,dev\n")
-    with pytest.raises(ValueError, match=r"'S3' more than once.* \(1 more problems in brain-mri: `deepsim check` lists them.\)"):
+    with pytest.raises(
+        ValueError, match=r"'S3' more than once.* \(1 more problems in brain-mri: `deepsim check` lists them.\)"
+    ):
         brain_mri(root, "train")
 
 

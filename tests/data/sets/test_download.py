@@ -15,7 +15,11 @@ import deepsim_tf.data.sets.download as module
 from deepsim_tf.data.sets.download import SOURCES, download
 
 NAME = "PhC-C2DH-U373"
-FILES = {f"{NAME}/{folder}/{file}.tif": os.urandom(3000) for folder in ("01", "02", "01_ST/SEG", "02_ST/SEG") for file in ("a", "b")}
+FILES = {
+    f"{NAME}/{folder}/{file}.tif": os.urandom(3000)
+    for folder in ("01", "02", "01_ST/SEG", "02_ST/SEG")
+    for file in ("a", "b")
+}
 
 
 def zipped(files=FILES):
@@ -35,7 +39,10 @@ def link(name):
 
 @pytest.fixture
 def server():
-    """`server(answer, status, length, pause)`: the address of a local web server, which gives the same answer to every GET."""
+    """`server(answer, status, length, pause)`.
+
+    The address of a local web server, which gives the same answer to every GET.
+    """
     started = []
 
     def start(answer, status=200, length=None, pause=0):
@@ -99,7 +106,10 @@ def test_progress_is_shown(tmp_path, server, capsys):
 
 def test_an_incomplete_dataset_is_named_and_kept(tmp_path):
     (tmp_path / NAME / "01").mkdir(parents=True)
-    with pytest.raises(ValueError, match="exists, but is incomplete: no folder 02, 01_ST/SEG, 02_ST/SEG. .* Remove it to download it again"):
+    with pytest.raises(
+        ValueError,
+        match="exists, but is incomplete: no folder 02, 01_ST/SEG, 02_ST/SEG. .* Remove it to download it again",
+    ):
         download("phc-u373", tmp_path)
     assert (tmp_path / NAME / "01").is_dir()
 
@@ -112,13 +122,20 @@ def test_an_unknown_dataset_lists_the_known_ones(tmp_path):
 @pytest.mark.parametrize("status", [403, 404, 503])
 def test_an_error_of_the_server_is_reported_with_the_way_by_hand(server, refused, status):
     url = server(b"sorry", status)
-    refused(url, f"Could not download {url}: {status} .* By hand: fetch {SOURCES['phc-u373'].url} and unpack it in .*, so that .*{NAME}/01 exists.")
+    refused(
+        url,
+        f"Could not download {url}: {status} .* By hand: fetch {SOURCES['phc-u373'].url} and unpack it in .*, so that"
+        f" .*{NAME}/01 exists.",
+    )
 
 
 def test_a_closed_port_is_reported(refused):
     with socket.socket() as free:  # a port that nobody listens to
         free.bind(("127.0.0.1", 0))
-        refused(f"http://127.0.0.1:{free.getsockname()[1]}/a.zip", "Could not download http://127.0.0.1:.*/a.zip: .*refused.* By hand")
+        refused(
+            f"http://127.0.0.1:{free.getsockname()[1]}/a.zip",
+            "Could not download http://127.0.0.1:.*/a.zip: .*refused.* By hand",
+        )
 
 
 @pytest.mark.parametrize("url", ["no address", "ftp://127.0.0.1/a.zip", "http://"])
@@ -135,7 +152,10 @@ def test_an_answer_cut_short_is_refused(server, refused):
     content = zipped()
     refused(server(content[:9000], length=len(content)), "Could not download .* By hand")
     # Without a length only the zip itself can tell.
-    refused(server(content[:9000], length=False), r"gave no complete zip: .* Received 9000 bytes that begin with b'PK.* pass another url")
+    refused(
+        server(content[:9000], length=False),
+        r"gave no complete zip: .* Received 9000 bytes that begin with b'PK.* pass another url",
+    )
 
 
 def test_an_answer_shorter_than_announced_is_refused_where_the_client_lets_it_pass(server, refused, monkeypatch):
@@ -161,10 +181,21 @@ def test_a_zip_with_changed_bytes_is_refused(server, refused):
 
 
 def test_a_zip_of_something_else_is_refused(server, refused):
-    refused(server(zipped({f"{NAME}/01/a.tif": b"", f"{NAME}/02/a.tif": b""})), "is not phc-u373: no folder 01_ST/SEG, 02_ST/SEG. .* By hand")
+    refused(
+        server(zipped({f"{NAME}/01/a.tif": b"", f"{NAME}/02/a.tif": b""})),
+        "is not phc-u373: no folder 01_ST/SEG, 02_ST/SEG. .* By hand",
+    )
 
 
-OUTSIDE = ["../a.tif", f"{NAME}/../../a.tif", f"{NAME}\\..\\..\\a.tif", "/tmp/a.tif", "C:\\a.tif", "c:a.tif", "\\\\host\\share\\a"]
+OUTSIDE = [
+    "../a.tif",
+    f"{NAME}/../../a.tif",
+    f"{NAME}\\..\\..\\a.tif",
+    "/tmp/a.tif",
+    "C:\\a.tif",
+    "c:a.tif",
+    "\\\\host\\share\\a",
+]
 
 
 @pytest.mark.parametrize("name", OUTSIDE)

@@ -17,7 +17,11 @@ def name(number):
 
 def write_subject(root, number, image=None, labels=None, **options):
     shape = SHAPES[number % 4]
-    write_nifti(root / "imagesTr" / name(number), noise(shape, "int16", seed=number, high=3000) if image is None else image, **options)
+    write_nifti(
+        root / "imagesTr" / name(number),
+        noise(shape, "int16", seed=number, high=3000) if image is None else image,
+        **options,
+    )
     write_nifti(root / "labelsTr" / name(number), blob(shape, 3) if labels is None else labels, **options)
 
 
@@ -64,7 +68,9 @@ def test_the_papers_split_is_the_list_shuffled_with_42(root):
 
 
 def test_the_split_of_dataset_json_goes_first(root):
-    write_json(root, split={"train": [name(4), name(2), name(9)], "val": [f"./imagesTr/{name(1)}", name(0)], "test": []})
+    write_json(
+        root, split={"train": [name(4), name(2), name(9)], "val": [f"./imagesTr/{name(1)}", name(0)], "test": []}
+    )
     assert names(hippocampus(root, "train")) == [4, 2, 9]
     assert names(hippocampus(root, "val")) == [1, 0]
     with pytest.raises(ValueError, match="dataset.json has no test subjects in its `split`. Available: train, val"):
@@ -76,7 +82,9 @@ def test_training_pairs_are_all_ordered_pairs_without_self_pairs(root):
     assert hippocampus(root, "train").pairs() == [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
 
 
-@pytest.mark.parametrize(("count", "pairs"), [(2, [(0, 1), (1, 0)]), (3, [(0, 2), (2, 0)]), (4, [(0, 3), (1, 2), (2, 1), (3, 0)]), (1, [])])
+@pytest.mark.parametrize(
+    ("count", "pairs"), [(2, [(0, 1), (1, 0)]), (3, [(0, 2), (2, 0)]), (4, [(0, 3), (1, 2), (2, 1), (3, 0)]), (1, [])]
+)
 def test_in_val_and_test_the_first_goes_to_the_last_and_back(root, count, pairs):
     write_json(root, split={"val": [name(k) for k in range(count)], "test": [name(k) for k in range(count)]})
     assert hippocampus(root, "val").pairs() == hippocampus(root, "test").pairs() == pairs
@@ -94,11 +102,20 @@ SHAPE = SHAPES[2]
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": blob(SHAPES[1], 3)}, r"imagesTr/.*_002.nii.gz has shape \(32, 44, 30\), its labels .*labelsTr/.*_002.nii.gz \(33, 41, 25\)"),
-        ({"image": noise((65, 40, 30)), "labels": blob((65, 40, 30))}, r"_002.nii.gz has shape \(65, 40, 30\). Expected a volume of at most \(64,"),
+        (
+            {"labels": blob(SHAPES[1], 3)},
+            r"imagesTr/.*_002.nii.gz has shape \(32, 44, 30\), its labels .*labelsTr/.*_002.nii.gz \(33, 41, 25\)",
+        ),
+        (
+            {"image": noise((65, 40, 30)), "labels": blob((65, 40, 30))},
+            r"_002.nii.gz has shape \(65, 40, 30\). Expected a volume of at most \(64,",
+        ),
         ({"image": noise((40, 30)), "labels": blob((40, 30))}, r"_002.nii.gz has shape \(40, 30\). Expected a volume"),
         ({"image": noise((*SHAPE, 2))}, r"_002.nii.gz holds an array of shape \(32, 44, 30, 2\)"),
-        ({"spacing": 0.8}, r"_002.nii.gz has voxels of \(0.8.*\) mm. Expected \(1.0, 1.0, 1.0\), as the first image has"),
+        (
+            {"spacing": 0.8},
+            r"_002.nii.gz has voxels of \(0.8.*\) mm. Expected \(1.0, 1.0, 1.0\), as the first image has",
+        ),
     ],
 )
 def test_a_subject_on_another_grid_is_named_before_anything_is_read(root, changes, message):
@@ -112,9 +129,18 @@ def test_a_subject_on_another_grid_is_named_before_anything_is_read(root, change
     [
         ({"image": np.full(SHAPE, 5, np.int16)}, "imagesTr/hippocampus_002.nii.gz: expected an image with contrast"),
         ({"image": np.full(SHAPE, np.inf, np.float32)}, "imagesTr/hippocampus_002.nii.gz: expected finite intensities"),
-        ({"image": np.float32(np.indices(SHAPE).sum(0) == 0)}, r"_002.nii.gz: the rule 'quantile' needs contrast.*Choose another rule"),
-        ({"labels": blob(SHAPE, 4)}, r"labelsTr/hippocampus_002.nii.gz: expected labels from 0 to 2 \(3 classes\). Received: up to 3"),
-        ({"labels": blob(SHAPE, 3) * np.float32(0.7)}, "labelsTr/hippocampus_002.nii.gz: expected whole numbers as labels"),
+        (
+            {"image": np.float32(np.indices(SHAPE).sum(0) == 0)},
+            r"_002.nii.gz: the rule 'quantile' needs contrast.*Choose another rule",
+        ),
+        (
+            {"labels": blob(SHAPE, 4)},
+            r"labelsTr/hippocampus_002.nii.gz: expected labels from 0 to 2 \(3 classes\). Received: up to 3",
+        ),
+        (
+            {"labels": blob(SHAPE, 3) * np.float32(0.7)},
+            "labelsTr/hippocampus_002.nii.gz: expected whole numbers as labels",
+        ),
         ({"labels": np.zeros(SHAPE, np.uint8)}, "labelsTr/hippocampus_002.nii.gz: expected labels above 0"),
     ],
 )
@@ -124,17 +150,26 @@ def test_bad_voxels_are_named_when_they_are_read(root, changes, message):
         hippocampus(root, "train")[2]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"training": [1]}', '{"split": {"train": [{}]}}', '{"split": []}', '{"split": {"train": null}}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"training": [1]}', '{"split": {"train": [{}]}}', '{"split": []}', '{"split": {"train": null}}'],
+)
 def test_a_dataset_json_of_another_kind_is_named(root, text):
     (root / "dataset.json").write_text(text)
-    with pytest.raises(ValueError, match="dataset.json cannot be read. Expected the decathlon's JSON, with a list `training`"):
+    with pytest.raises(
+        ValueError, match="dataset.json cannot be read. Expected the decathlon's JSON, with a list `training`"
+    ):
         hippocampus(root, "train")
 
 
 def test_missing_files_another_folder_and_an_unknown_split_are_named(root):
     with pytest.raises(ValueError, match="Unknown split 'dev'. Available: train, val, test"):
         hippocampus(root, "dev")
-    with pytest.raises(ValueError, match="imagesTr is not Task04_Hippocampus: no file .*dataset.json. Expected dataset.json, imagesTr and labelsTr"):
+    with pytest.raises(
+        ValueError,
+        match="imagesTr is not Task04_Hippocampus: no file .*dataset.json. Expected dataset.json, imagesTr and"
+        " labelsTr",
+    ):
         hippocampus(root / "imagesTr", "train")
     (root / "labelsTr" / name(2)).unlink()
     with pytest.raises(ValueError, match="No file .*labelsTr/hippocampus_002.nii.gz"):

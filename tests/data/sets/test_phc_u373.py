@@ -1,4 +1,3 @@
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +12,10 @@ MASK[100:150, 200:260], MASK[300:330, 400:450] = 3, 14
 
 
 def write_frame(root, sequence, number, image=IMAGE, mask=MASK):
-    for folder, name, array in ((sequence, f"t{number:03d}.tif", image), (f"{sequence}_ST/SEG", f"man_seg{number:03d}.tif", mask)):
+    for folder, name, array in (
+        (sequence, f"t{number:03d}.tif", image),
+        (f"{sequence}_ST/SEG", f"man_seg{number:03d}.tif", mask),
+    ):
         (root / folder).mkdir(parents=True, exist_ok=True)
         if array is not None:
             Image.fromarray(array).save(root / folder / name, compression="tiff_lzw")
@@ -33,7 +35,12 @@ def test_an_item_is_the_cropped_frame_and_one_cell_class(root):
     image, labels = data[1]
     np.testing.assert_allclose(image[..., 0], IMAGE[4:516, 4:692] / 256, rtol=1e-6)
     np.testing.assert_array_equal(labels, MASK[4:516, 4:692] > 0)
-    assert (data.shape, data.classes, data.intensity, data.spacing) == ((512, 688), 2, "fixed:0:256", (0.00065, 0.00065))
+    assert (data.shape, data.classes, data.intensity, data.spacing) == (
+        (512, 688),
+        2,
+        "fixed:0:256",
+        (0.00065, 0.00065),
+    )
 
 
 def test_splits_follow_the_paper(root):
@@ -90,7 +97,9 @@ def test_a_truncated_frame_is_named(root, kept):
 def test_absent_frames_say_what_is_there(root):
     for number in (60, 61):
         (root / "02" / f"t{number:03d}.tif").unlink()
-    with pytest.raises(ValueError, match="No test frames in .* Expected t060.tif to t114.tif, found t048.tif to t059.tif"):
+    with pytest.raises(
+        ValueError, match="No test frames in .* Expected t060.tif to t114.tif, found t048.tif to t059.tif"
+    ):
         phc_u373(root, "test")
 
 
@@ -102,5 +111,7 @@ def test_the_real_data_has_the_papers_counts_and_overlap():
     dice = []
     for k in range(49):
         moving, fixed = val.pair(k)[2:]
-        dice.append([2 * np.sum((moving == c) & (fixed == c)) / (np.sum(moving == c) + np.sum(fixed == c)) for c in (0, 1)])
+        dice.append(
+            [2 * np.sum((moving == c) & (fixed == c)) / (np.sum(moving == c) + np.sum(fixed == c)) for c in (0, 1)]
+        )
     assert abs(np.mean(dice) - 0.95) < 0.01  # the paper's test split has .953

@@ -11,7 +11,9 @@ CLASSES = {stack: noise(array.shape, seed=7, high=5) for stack, array in STACKS.
 
 
 def write_stack(root, stack, images=None, labels=None):
-    write_pages(root / "images" / f"{stack}-images.tif", STACKS[stack] if images is None else images, compression="tiff_lzw")
+    write_pages(
+        root / "images" / f"{stack}-images.tif", STACKS[stack] if images is None else images, compression="tiff_lzw"
+    )
     write_pages(root / "labels-class" / f"{stack}-class.tif", CLASSES[stack] if labels is None else labels)
 
 
@@ -42,7 +44,20 @@ def test_16_bits_are_divided_by_65536(root):
 def test_splits_follow_the_paper(root):
     names = {
         "train": ["50/00", "50/01", "50/02", "50/03", "50/04"],
-        "val": ["24/00", "24/01", "24/02", "24/03", "24/04", "24/05", "24/06", "24/07", "24/08", "24/09", "24/10", "24/11"],
+        "val": [
+            "24/00",
+            "24/01",
+            "24/02",
+            "24/03",
+            "24/04",
+            "24/05",
+            "24/06",
+            "24/07",
+            "24/08",
+            "24/09",
+            "24/10",
+            "24/11",
+        ],
         "test": ["24/12", "24/13", "24/14"],
     }
     for split, expected in names.items():
@@ -51,9 +66,34 @@ def test_splits_follow_the_paper(root):
 
 def test_pairs_follow_the_paper(root):
     assert platelet_em(root, "train").pairs() == [
-        (0, 1), (0, 2), (1, 0), (1, 2), (1, 3), (2, 0), (2, 1), (2, 3), (2, 4), (3, 1), (3, 2), (3, 4), (4, 2), (4, 3),
-    ]  # fmt: skip
-    assert platelet_em(root, "val").pairs() == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8), (8, 9), (9, 10), (10, 11)]
+        (0, 1),
+        (0, 2),
+        (1, 0),
+        (1, 2),
+        (1, 3),
+        (2, 0),
+        (2, 1),
+        (2, 3),
+        (2, 4),
+        (3, 1),
+        (3, 2),
+        (3, 4),
+        (4, 2),
+        (4, 3),
+    ]
+    assert platelet_em(root, "val").pairs() == [
+        (0, 1),
+        (1, 2),
+        (2, 3),
+        (3, 4),
+        (4, 5),
+        (5, 6),
+        (6, 7),
+        (7, 8),
+        (8, 9),
+        (9, 10),
+        (10, 11),
+    ]
     assert platelet_em(root, "test").pairs() == [(0, 1), (1, 2)]
 
 
@@ -74,11 +114,28 @@ def test_a_stack_of_one_page_is_one_slice(root):
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (STACKS["24"][:9], None, "24-images.tif has 9 slices, its labels .*24-class.tif 15. Expected a label slice for each image slice"),
-        (None, CLASSES["24"][:, 1:], r"24-images.tif has slices of \(8, 10\), its labels .*24-class.tif of \(7, 10\). Expected one shape for both"),
-        (STACKS["24"].astype(np.float32), None, r"24-images.tif holds float32 values. Expected 8 or 16 bits without sign"),
+        (
+            STACKS["24"][:9],
+            None,
+            "24-images.tif has 9 slices, its labels .*24-class.tif 15. Expected a label slice for each image slice",
+        ),
+        (
+            None,
+            CLASSES["24"][:, 1:],
+            r"24-images.tif has slices of \(8, 10\), its labels .*24-class.tif of \(7, 10\). Expected one shape for"
+            r" both",
+        ),
+        (
+            STACKS["24"].astype(np.float32),
+            None,
+            r"24-images.tif holds float32 values. Expected 8 or 16 bits without sign",
+        ),
         (STACKS["24"].astype(np.int32), None, "24-images.tif holds int32 values"),
-        (STACKS["24"][:12], CLASSES["24"][:12], "No test slices in .*24-images.tif: it has 12. Expected slices 12 to 23"),
+        (
+            STACKS["24"][:12],
+            CLASSES["24"][:12],
+            "No test slices in .*24-images.tif: it has 12. Expected slices 12 to 23",
+        ),
     ],
 )
 def test_a_stack_that_does_not_fit_is_named(root, images, labels, message):
@@ -90,9 +147,21 @@ def test_a_stack_that_does_not_fit_is_named(root, images, labels, message):
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (np.full((15, *SHAPE), 9, np.uint8), None, "24-images.tif, slice 12: expected an image with contrast. Received: 9 in every voxel"),
-        (None, np.zeros((15, *SHAPE), np.uint8), "24-class.tif: expected labels above 0. Received: background in every voxel"),
-        (None, np.full((15, *SHAPE), 0.5, np.float32), "24-class.tif, slice 12: expected whole numbers as labels. Received: 80 voxels"),
+        (
+            np.full((15, *SHAPE), 9, np.uint8),
+            None,
+            "24-images.tif, slice 12: expected an image with contrast. Received: 9 in every voxel",
+        ),
+        (
+            None,
+            np.zeros((15, *SHAPE), np.uint8),
+            "24-class.tif: expected labels above 0. Received: background in every voxel",
+        ),
+        (
+            None,
+            np.full((15, *SHAPE), 0.5, np.float32),
+            "24-class.tif, slice 12: expected whole numbers as labels. Received: 80 voxels",
+        ),
         (None, np.full((15, *SHAPE), -2, np.int32), "24-class.tif, slice 12: expected labels from 0 on. Received: -2"),
     ],
 )
@@ -104,14 +173,19 @@ def test_a_bad_slice_is_named_with_its_number(root, images, labels, message):
 
 def test_labels_that_are_no_numbers_are_named_before_their_classes_are_counted(root):
     write_stack(root, "50", labels=np.full((5, *SHAPE), np.nan, np.float32))
-    with pytest.raises(ValueError, match="50-class.tif: expected whole numbers as labels. Received: 400 voxels that are none, such as nan"):
+    with pytest.raises(
+        ValueError,
+        match="50-class.tif: expected whole numbers as labels. Received: 400 voxels that are none, such as nan",
+    ):
         platelet_em(root, "val", merge=False)
 
 
 def test_a_missing_stack_a_cut_stack_and_an_unknown_split_are_named(root):
     with pytest.raises(ValueError, match="Unknown split 'dev'. Available: train, val, test"):
         platelet_em(root, "dev")
-    with pytest.raises(ValueError, match="is not Platelet-EM: no folder .*images/images. Expected images/50-images.tif"):
+    with pytest.raises(
+        ValueError, match="is not Platelet-EM: no folder .*images/images. Expected images/50-images.tif"
+    ):
         platelet_em(root / "images", "train")
     path = root / "images" / "50-images.tif"
     path.write_bytes(path.read_bytes()[:-100])

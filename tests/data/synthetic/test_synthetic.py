@@ -17,7 +17,12 @@ def test_a_scene_has_its_format(kind):
     data = synthetic(kind, "train", size=SIZES[kind], count=2)
     assert len(data) == 4 and data.pairs() == [(0, 1), (2, 3)] and data.names[3] == "0001/fixed"
     image, labels = data[3]
-    assert (image.dtype, image.shape, labels.dtype, labels.shape) == (np.float32, (*SIZES[kind], 1), np.int32, SIZES[kind])
+    assert (image.dtype, image.shape, labels.dtype, labels.shape) == (
+        np.float32,
+        (*SIZES[kind], 1),
+        np.int32,
+        SIZES[kind],
+    )
     assert image.min() >= 0 and image.max() <= 1 and set(np.unique(labels)) == set(range(data.classes))
 
 
@@ -38,7 +43,9 @@ def test_the_true_flow_maps_moving_to_fixed_labels(kind, least):
 def test_the_true_flow_does_not_fold(kind):
     flow = synthetic(kind, "train", size=SIZES[kind], count=1).true_flow(0)
     ndim = flow.shape[-1]
-    jacobian = np.stack([np.stack(np.gradient(flow[..., i], axis=tuple(range(ndim))), -1) for i in range(ndim)], -2) + np.eye(ndim)
+    jacobian = np.stack(
+        [np.stack(np.gradient(flow[..., i], axis=tuple(range(ndim))), -1) for i in range(ndim)], -2
+    ) + np.eye(ndim)
     assert flow.dtype == np.float32 and flow.shape == (*SIZES[kind], ndim)
     assert np.linalg.det(jacobian).min() > 0.2
 
@@ -46,7 +53,11 @@ def test_the_true_flow_does_not_fold(kind):
 def test_the_same_seed_is_the_same_scene_and_splits_never_share_one():
     first = synthetic("cells", "train", size=(64, 64), count=3)
     np.testing.assert_array_equal(first[2][0], synthetic("cells", "train", size=(64, 64), count=2)[2][0])
-    others = [first[0], synthetic("cells", "val", size=(64, 64))[0], synthetic("cells", "train", size=(64, 64), seed=1)[0]]
+    others = [
+        first[0],
+        synthetic("cells", "val", size=(64, 64))[0],
+        synthetic("cells", "train", size=(64, 64), seed=1)[0],
+    ]
     for other in others:
         assert np.mean(other[1] != first[2][1]) > 0.05
 
@@ -57,7 +68,9 @@ def test_noise_changes_noise_only():
     np.testing.assert_array_equal(clean.true_flow(1), noisy.true_flow(1))
     difference = noisy[3][0] - clean[3][0]
     assert abs(difference.std() - 0.1) < 0.015 and abs(difference.mean()) < 0.02
-    assert abs(np.corrcoef(difference.ravel(), (noisy[2][0] - clean[2][0]).ravel())[0, 1]) < 0.05  # each image has its own
+    assert (
+        abs(np.corrcoef(difference.ravel(), (noisy[2][0] - clean[2][0]).ravel())[0, 1]) < 0.05
+    )  # each image has its own
 
 
 def test_without_noise_the_true_flow_still_leaves_a_difference():
