@@ -5,7 +5,7 @@ import math
 
 import tensorflow as tf
 
-from deepsim_tf.layers.warp import sample_at
+from deepsim_tf.grids.sampling_graph import sample_at
 
 
 class RandomAffine:

@@ -3,8 +3,9 @@
 import tensorflow as tf
 
 from deepsim_tf import checks
-from deepsim_tf.grids.fit_graph import fit_images, flow_on_images
-from deepsim_tf.intensity.rules_graph import scale_intensity
+from deepsim_tf.grids.fit_graph import fit_images
+from deepsim_tf.grids.flow_graph import flow_on_images
+from deepsim_tf.intensity.rules_graph import apply_intensity
 from deepsim_tf.layers import warp
 from deepsim_tf.losses import DeepSim, deepsim
 
@@ -92,4 +93,4 @@ def _warp_labels(labels, flow):
 def _on_grid(model, name, images, fit):
     """Raw images as the network was trained on them: checked, under the intensity rule, on the model's grid."""
     (images,) = checks.finite_in_graph("The served model", **{name: images})
-    return fit_images(scale_intensity(images, model.intensity), model.shape, fit)
+    return fit_images(apply_intensity(images, model.intensity), model.shape, fit)

@@ -1,9 +1,10 @@
-"""Images of any size on one grid, and flows on it back to the images."""
+"""Images of any size on one grid; `fit_graph` has the same as TensorFlow operations."""
 
 import numpy as np
-from scipy.ndimage import affine_transform
 from skimage.transform import downscale_local_mean
 from skimage.transform import resize as skimage_resize
+
+from deepsim_tf.grids.sampling import centres
 
 FITS = ("pad", "resample")
 
@@ -21,7 +22,7 @@ def parse_fit(fit):
 
 
 def fit_image(image, shape, fit):
-    """An image (*spatial, 1) on a grid of `shape`.
+    """An image (*spatial, channels) on a grid of `shape`, (*shape, channels).
 
     Args:
         fit: `"pad"` puts it in the centre, continues its border values and crops what sticks out; `"pad:FACTOR"` does
@@ -39,46 +40,20 @@ def fit_labels(labels, shape, fit):
     """Labels (*spatial) on a grid of `shape`: background around them, or nearest neighbour; see `fit_image`."""
     how, factor = parse_fit(fit)
     if how == "resample":
-        # Half-pixel centres: voxel i of the new grid lies at (i + 1/2) n / m - 1/2 of the old one.
-        nearest = [np.clip(((np.arange(m) + 0.5) * n / m).astype(int), 0, n - 1) for n, m in zip(labels.shape, shape)]
+        nearest = [np.clip(np.floor(centres(m, n) + 0.5).astype(int), 0, n - 1) for n, m in zip(labels.shape, shape)]
         return labels[np.ix_(*nearest)]
     padded = _centred(labels, [n * factor for n in shape], "constant")
     return padded if factor == 1 else block_centre(padded, factor)
 
 
-def flow_on_images(flow, fixed_shape, moving_shape, fit):
-    """The flow on the fixed image's own grid, which points into the moving image's own grid.
-
-    With x -> s x + o as the map of an image's voxels to the flow's grid (by `fit`), fixed voxel p goes to
-    g = s_f p + o_f, from there to g + flow(g), and to q = (g + flow(g) - o_m) / s_m in the moving image: the result is
-    q - p.
-
-    Args:
-        flow: (*grid, ndim), displacement in voxels of its grid.
-        fixed_shape, moving_shape: spatial shapes of the images, which may differ.
-        fit: how the images were brought to the flow's grid.
-
-    Returns:
-        Array (*fixed_shape, ndim), float32, in voxels of the moving image.
-    """
-    grid = flow.shape[:-1]
-    if grid == tuple(fixed_shape) == tuple(moving_shape) and parse_fit(fit)[1] == 1:
-        return flow
-    (scale_f, offset_f), (scale_m, offset_m) = (to_grid(shape, grid, fit) for shape in (fixed_shape, moving_shape))
-    at_fixed = {
-        "matrix": scale_f,
-        "offset": offset_f,
-        "output_shape": tuple(fixed_shape),
-        "order": 1,
-        "mode": "nearest",
-    }
-    on_fixed = np.stack([affine_transform(component, **at_fixed) for component in np.moveaxis(flow, -1, 0)], axis=-1)
-    # q - p = (s_f / s_m - 1) p + (o_f - o_m) / s_m + flow / s_m
-    result = on_fixed / scale_m
-    for axis, n in enumerate(fixed_shape):
-        line = (scale_f[axis] / scale_m[axis] - 1) * np.arange(n) + (offset_f[axis] - offset_m[axis]) / scale_m[axis]
-        result[..., axis] += line.reshape([-1 if d == axis else 1 for d in range(len(grid))])
-    return result.astype(np.float32)
+def to_grid(shape, grid, fit):
+    """Scale and offset, per axis, of the map from an image's voxels to the grid's."""
+    how, factor = parse_fit(fit)
+    if how == "resample":
+        scale = np.divide(grid, shape)
+        return scale, (scale - 1) / 2  # half-pixel centres
+    before = np.array([_before(n, m * factor) for n, m in zip(shape, grid)])
+    return np.full(len(grid), 1 / factor), (before - (factor - 1) / 2) / factor
 
 
 def block_mean(array, factor):
@@ -93,16 +68,6 @@ def block_mean(array, factor):
 def block_centre(labels, factor):
     """The sample nearest to the centre of each block, remainders cropped."""
     return labels[tuple(slice(factor // 2, n // factor * factor, factor) for n in labels.shape)]
-
-
-def to_grid(shape, grid, fit):
-    """Scale and offset, per axis, of the map from an image's voxels to the grid's."""
-    how, factor = parse_fit(fit)
-    if how == "resample":
-        scale = np.divide(grid, shape)
-        return scale, (scale - 1) / 2  # half-pixel centres
-    before = np.array([_before(n, m * factor) for n, m in zip(shape, grid)])
-    return np.full(len(grid), 1 / factor), (before - (factor - 1) / 2) / factor
 
 
 def _before(size, target):
@@ -128,4 +93,5 @@ def _resampled(image, shape):
         return image
     if all(n % m == 0 for n, m in zip(size, shape, strict=True)):
         return downscale_local_mean(image, (*np.floor_divide(size, shape), 1)).astype(np.float32)
-    return skimage_resize(image, (*shape, 1), order=1, mode="edge", anti_aliasing=True).astype(np.float32)
+    whole = (*shape, image.shape[-1])
+    return skimage_resize(image, whole, order=1, mode="edge", anti_aliasing=True).astype(np.float32)

@@ -1,6 +1,4 @@
-"""Images of any size on the model's grid, and flows on it back to the images.
-
-`deepsim_tf.grids.fit` as TensorFlow operations.
+"""Images of any size on one grid: `deepsim_tf.grids.fit` as TensorFlow operations.
 
 Sizes are known when the graph runs, and so are tensors here.
 """
@@ -8,47 +6,19 @@ Sizes are known when the graph runs, and so are tensors here.
 import tensorflow as tf
 
 from deepsim_tf.grids.fit import parse_fit
-from deepsim_tf.layers.rescale import interpolate_axis
+from deepsim_tf.grids.sampling_graph import centres
 
 
 def fit_images(images, grid, fit):
-    """Images (batch, *spatial, 1) of any size -> (batch, *grid, 1); see `deepsim_tf.grids.fit.fit_image`."""
+    """Images (batch, *spatial, channels) of any size -> (batch, *grid, channels); see `grids.fit.fit_image`."""
     how, factor = parse_fit(fit)
-    return (
-        _resampled(images, grid)
-        if how == "resample"
-        else _block_mean(_centred(images, [n * factor for n in grid]), factor)
-    )
+    if how == "resample":
+        return _resampled(images, grid)
+    return _block_mean(_centred(images, [n * factor for n in grid]), factor)
 
 
-def flow_on_images(flow, fixed_size, moving_size, fit):
-    """The flow on the fixed images' own grid, into the moving images' own; see `deepsim_tf.grids.fit.flow_on_images`.
-
-    Args:
-        flow: tensor (batch, *grid, ndim), displacement in voxels of its grid.
-        fixed_size, moving_size: integer tensors (ndim,), spatial sizes of the images.
-        fit: how the images were brought to the grid.
-
-    Returns:
-        Tensor (batch, *fixed_size, ndim), in voxels of the moving images.
-    """
-    grid, ndim = flow.shape[1:-1], flow.shape[-1]
-    (scale_f, offset_f), (scale_m, offset_m) = (_to_grid(size, grid, fit) for size in (fixed_size, moving_size))
-    for axis in range(ndim):  # x -> s x + o, from the fixed image's voxels to the grid's
-        points = scale_f[axis] * tf.cast(tf.range(fixed_size[axis]), tf.float64) + offset_f[axis]
-        flow = interpolate_axis(flow, points, axis + 1)
-    # With p in the fixed image and q in the moving one, q - p = (s_f / s_m - 1) p + (o_f - o_m) / s_m + flow / s_m
-    components = []
-    for axis, component in enumerate(tf.unstack(flow, axis=-1)):
-        line = (scale_f[axis] / scale_m[axis] - 1) * tf.cast(tf.range(fixed_size[axis]), tf.float64)
-        line = tf.cast(line + (offset_f[axis] - offset_m[axis]) / scale_m[axis], flow.dtype)
-        line = tf.reshape(line, [-1 if d == axis else 1 for d in range(ndim)])
-        components.append(component / tf.cast(scale_m[axis], flow.dtype) + line)
-    return tf.stack(components, axis=-1)
-
-
-def _to_grid(size, grid, fit):
-    """Scale and offset, per axis, of the map from an image's voxels to the grid's, float64."""
+def to_grid(size, grid, fit):
+    """Scale and offset, per axis, of the map from an image's voxels to the grid's, float64; see `grids.fit.to_grid`."""
     how, factor = parse_fit(fit)
     grid = tf.constant(list(grid), tf.int32)
     if how == "resample":
@@ -60,19 +30,20 @@ def _to_grid(size, grid, fit):
 
 def _centred(images, shape):
     """The centre of the images on `shape`: border values continue, and what sticks out is cropped."""
+    channels = images.shape[-1]
     for axis, target in enumerate(shape, start=1):
         size = tf.shape(images)[axis]
         index = tf.range(target) - (target - size) // 2
         images = tf.gather(images, tf.clip_by_value(index, 0, size - 1), axis=axis)
-    return tf.ensure_shape(images, [None, *shape, 1])
+    return tf.ensure_shape(images, [None, *shape, channels])
 
 
 def _block_mean(images, factor):
-    """(batch, *(factor n), 1) -> (batch, *n, 1)."""
+    """(batch, *(factor n), channels) -> (batch, *n, channels)."""
     if factor == 1:
         return images
     grid = [n // factor for n in images.shape[1:-1]]
-    blocks = tf.reshape(images, [-1, *(part for n in grid for part in (n, factor)), 1])
+    blocks = tf.reshape(images, [-1, *(part for n in grid for part in (n, factor)), images.shape[-1]])
     return tf.reduce_mean(blocks, axis=list(range(2, 2 * len(grid) + 1, 2)))
 
 
@@ -83,16 +54,15 @@ def _resampled(images, grid):
 
     Each is a linear map along each axis, and so a product with a matrix.
     """
-    size = tf.shape(images)[1:-1]
+    size, channels = tf.shape(images)[1:-1], images.shape[-1]
     divides = tf.reduce_all(size % tf.constant(list(grid), tf.int32) == 0)
-    x = images[..., 0]
     for axis, m in enumerate(grid):
         n = size[axis]
         matrix = tf.cond(divides, lambda n=n, m=m: _block_weights(n, m), lambda n=n, m=m: _smooth_weights(n, m))
-        # The first spatial axis goes, and its resampled one comes at the end: after all of them the order is the old
-        # one.
-        x = tf.tensordot(x, tf.cast(matrix, x.dtype), [[1], [1]])
-    return tf.ensure_shape(x[..., None], [None, *grid, 1])
+        # The first spatial axis goes, and its resampled one comes at the end: after all of them the channels are first.
+        images = tf.tensordot(images, tf.cast(matrix, images.dtype), [[1], [1]])
+    images = tf.transpose(images, [0, *range(2, len(grid) + 2), 1])
+    return tf.ensure_shape(images, [None, *grid, channels])
 
 
 def _block_weights(n, m):
@@ -108,16 +78,14 @@ def _smooth_weights(n, m):
     As skimage.transform.resize with anti_aliasing: SciPy's Gaussian, which ends at 4 sigma, with repeated border
     values.
     """
-    ratio = tf.cast(n, tf.float64) / m
-    sigma = tf.maximum((ratio - 1) / 2, 1e-9)
+    sigma = tf.maximum((tf.cast(n, tf.float64) / m - 1) / 2, 1e-9)
     radius = tf.cast(4 * sigma + 0.5, tf.int32)
     offsets = tf.range(-radius, radius + 1)
     kernel = tf.nn.softmax(-0.5 * (tf.cast(offsets, tf.float64) / sigma) ** 2)  # exp(..) that sums to 1
-    points = tf.clip_by_value((tf.range(m, dtype=tf.float64) + 0.5) * ratio - 0.5, 0, tf.cast(n - 1, tf.float64))
+    last = tf.cast(n - 1, tf.float64)
+    points = tf.clip_by_value(centres(m, n, tf.float64), 0, last)
     low = tf.floor(points)
-    ends = tf.stack(
-        [low, tf.minimum(low + 1, tf.cast(n - 1, tf.float64))], axis=1
-    )  # (m, 2): the neighbours of each point
+    ends = tf.stack([low, tf.minimum(low + 1, last)], axis=1)  # (m, 2): the neighbours of each point
     shares = tf.stack([1 - (points - low), points - low], axis=1)
     voxels = tf.clip_by_value(tf.cast(ends, tf.int32)[..., None] + offsets, 0, n - 1)  # (m, 2, kernel)
     weights = shares[..., None] * kernel

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from deepsim_tf.grids.sampling import sample, split
+from deepsim_tf.grids.affine import mapped, voxel_sizes
+from deepsim_tf.grids.sampling import sample_at
 from deepsim_tf.inference.field import Field
 
 TOLERANCE = 0.01  # of a voxel: an inverse that is closer has converged
@@ -14,21 +15,27 @@ def warp_array(image, affine, field, *, labels=False):
     """An image, moved by a field: its values at x + field(x), on the field's grid.
 
     Args:
-        image: array (*spatial), any real dtype.
+        image: array (*spatial) or (*spatial, channels), any real dtype. Every channel moves alike.
         affine: (ndim + 1, ndim + 1), from the image's voxels to the field's world.
         field: a Field.
         labels: nearest voxel instead of linear interpolation.
 
     Returns:
-        Array (*spatial of the field): float32, or of the dtype of `image` for labels. Beyond the image its border's
-        value continues.
+        Array (*spatial of the field), and channels where `image` has them: float32, or of the dtype of `image` for
+        labels. Beyond the image its border's value continues.
+
+    Raises:
+        ValueError: an image of another dimension.
     """
     image = np.asarray(image)
     image = image.astype(_stored(image.dtype), copy=False)
-    matrix, offset = split(np.linalg.inv(affine))
-    warped = np.empty(field.shape, image.dtype if labels else np.float32)
+    if image.ndim - field.ndim not in (0, 1):
+        expected = f"{field.ndim}-D images, (*spatial) or (*spatial, channels)"
+        raise ValueError(f"A {field.ndim}-D field warps {expected}. Received: an array of shape {image.shape}.")
+    to_image, interpolation = np.linalg.inv(affine), "nearest" if labels else "linear"
+    warped = np.empty((*field.shape, *image.shape[field.ndim :]), image.dtype if labels else np.float32)
     for rows, points, vectors in field.slabs():
-        warped[rows] = sample(image, (points + vectors) @ matrix.T + offset, nearest=labels)
+        warped[rows] = sample_at(image, mapped(points + vectors, to_image), interpolation=interpolation)
     return warped
 
 
@@ -95,7 +102,7 @@ def invert(field, *, shape=None, affine=None, iterations=100):
         raise ValueError(
             f"A {field.ndim}-D field has an inverse on a {field.ndim}-D grid. Received: a grid of shape {tuple(shape)}."
         )
-    tolerance = TOLERANCE * np.linalg.norm(field.affine[:-1, :-1], axis=0).min()
+    tolerance = TOLERANCE * voxel_sizes(field.affine).min()
     target = Field(np.zeros((*shape, field.ndim), np.float32), np.asarray(affine, float), field.unit)
     vectors, residual = target.vectors, np.empty(shape, np.float32)
     for rows, points, _ in target.slabs():
@@ -147,7 +154,7 @@ class InverseReport:
 
 def inverse_report(field, residual):
     """The InverseReport of what `invert` returned."""
-    voxel = np.linalg.norm(field.affine[:-1, :-1], axis=0).min()
+    voxel = voxel_sizes(field.affine).min()
     return InverseReport(
         mean=float(residual.mean(dtype=float)),
         largest=float(residual.max()),

@@ -6,7 +6,8 @@ import numpy as np
 
 from deepsim_tf import checks
 from deepsim_tf.data.sources import read_image
-from deepsim_tf.grids.fit import fit_image, flow_on_images
+from deepsim_tf.grids.fit import fit_image
+from deepsim_tf.grids.flow import flow_on_images
 from deepsim_tf.layers import warp
 from deepsim_tf.registration.loading import open_model
 from deepsim_tf.registration.refined import refine_flow

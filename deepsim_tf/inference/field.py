@@ -8,8 +8,10 @@ import numpy as np
 
 from deepsim_tf import metrics
 from deepsim_tf.formats.volumes import nibabel_image
-from deepsim_tf.grids.sampling import joined, sample, split, spread
-from deepsim_tf.inference.geometry import pixel_affine
+from deepsim_tf.grids.affine import joined, mapped, split
+from deepsim_tf.grids.flow import displacement
+from deepsim_tf.grids.sampling import sample_at
+from deepsim_tf.grids.world import in_plane, lps, pixel_affine
 
 SLAB = 32  # planes that are worked on at once: volumes of 256^3 then fit into memory several times over
 INTENT = 1007  # NIFTI_INTENT_VECTOR: ITK takes its numbers as they are, left - posterior - superior
@@ -27,7 +29,7 @@ class Field:
     What is at x in the fixed image is at x + vector(x) in the moving one.
 
     Attributes:
-        vectors: (*spatial, ndim) float32, in the world of `geometry`: mm, right - anterior - superior; or pixels.
+        vectors: (*spatial, ndim) float32, in the world (`grids.world`): mm, right - anterior - superior; or pixels.
         affine: (ndim + 1, ndim + 1), from voxels to the world.
         unit: "mm" or "pixels".
     """
@@ -48,21 +50,18 @@ class Field:
 
     def slabs(self):
         """(slice of the first axis, points (*slab, ndim) in the world, their displacements), a few planes at a time."""
-        matrix, offset = split(self.affine)
         for start in range(0, self.shape[0], SLAB):
             rows = slice(start, min(start + SLAB, self.shape[0]))
             index = np.moveaxis(np.indices((rows.stop - start, *self.shape[1:]), dtype=float), 0, -1)
             index[..., 0] += start
-            yield rows, index @ matrix.T + offset, self.vectors[rows].astype(float)
+            yield rows, mapped(index, self.affine), self.vectors[rows].astype(float)
 
     def at(self, points):
         """The displacement at points of the world, (*grid, ndim).
 
         Beyond the field its border's displacement continues.
         """
-        matrix, offset = split(np.linalg.inv(self.affine))
-        voxels = points @ matrix.T + offset
-        return np.stack([sample(self.vectors[..., c], voxels) for c in range(self.ndim)], axis=-1)
+        return sample_at(self.vectors, mapped(points, np.linalg.inv(self.affine)))
 
     def voxels(self):
         """The displacement in voxels of the fixed image, along its own axes: what `ds.metrics` measures."""
@@ -87,23 +86,10 @@ class Field:
 
 
 def field_of(flow, geometry):
-    """The Field of a network's flow (*grid, ndim), in voxels of its grid, on the fixed image's own grid.
-
-    Fixed voxel p lies at g = F p on the grid, is sent to g + flow(g), and so to q = M^-1 (g + flow(g)) in the moving
-    image, with F and M the maps of both images to the grid. In the world this is a displacement by A_m q - A_f p.
-    """
-    shape, ndim = geometry.fixed_shape, len(geometry.grid)
+    """The Field of a solver's flow (*grid, ndim), in voxels of its grid, on the fixed image's own grid."""
     grid_to_world = geometry.moving_affine @ np.linalg.inv(geometry.moving_to_grid)
-    on_fixed = [spread(flow[..., c], geometry.fixed_to_grid, shape) for c in range(ndim)]
-    vectors = np.stack(on_fixed, axis=-1) @ grid_to_world[:-1, :-1].T.astype(np.float32)
-    # What remains without any flow: the translation of align="centres"; for images without header their places on the
-    # grid.
-    matrix, offset = split(grid_to_world @ geometry.fixed_to_grid - geometry.fixed_affine)
-    for axis, size in enumerate(shape):
-        if np.abs(matrix[:, axis]).max() * size > 1e-6 * max(1, np.abs(grid_to_world).max()):
-            line = np.arange(size)[:, None] * matrix[:, axis]  # (size, ndim)
-            vectors += line.reshape([size if d == axis else 1 for d in range(ndim)] + [ndim]).astype(np.float32)
-    return Field(vectors + offset.astype(np.float32), geometry.fixed_affine, geometry.unit)
+    maps = {"fixed_to_grid": geometry.fixed_to_grid, "grid_to_moving": grid_to_world, "fixed": geometry.fixed_affine}
+    return Field(displacement(flow, shape=geometry.fixed_shape, **maps), geometry.fixed_affine, geometry.unit)
 
 
 def write_field(field, path):
@@ -115,10 +101,9 @@ def write_field(field, path):
     if field.unit == PIXELS:  # array order -> (column, row, page)
         vectors = vectors.transpose(*range(ndim - 1, -1, -1), ndim)
         affine = affine @ joined(np.fliplr(np.eye(ndim)), np.zeros(ndim))
-    lps = vectors * np.array([-1, -1, 1][:ndim], np.float32)
     full = np.eye(4)
     full[:ndim, :ndim], full[:ndim, 3] = split(affine)
-    image = nibabel.Nifti1Image(lps.reshape(*lps.shape[:-1], *[1] * (4 - ndim), ndim), full)
+    image = nibabel.Nifti1Image(lps(vectors).reshape(*vectors.shape[:-1], *[1] * (4 - ndim), ndim), full)
     image.header.set_intent(INTENT, name=PIXELS if field.unit == PIXELS else "")
     image.header.set_xyzt_units("unknown" if field.unit == PIXELS else "mm")
     image.set_sform(full, code=1)
@@ -139,9 +124,7 @@ def read_field(path):
         image = nibabel_image(path, ".nii.gz" if path.name.endswith("gz") else ".nii")
         shape, intent = image.shape, int(image.header["intent_code"])
         vectors = image.get_fdata(dtype=np.float32, caching="unchanged")
-    except (
-        Exception
-    ) as error:  # nibabel meets damaged files with OSError, EOFError, ImageFileError, zlib.error, KeyError, ...
+    except Exception as error:  # nibabel meets damaged files with OSError, EOFError, zlib.error, KeyError, ...
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"Cannot read {path} ({reason}). {EXPECTED}.") from None
     ndim = shape[-1]
@@ -149,10 +132,8 @@ def read_field(path):
         raise ValueError(f"{path} has shape {shape} and intent {intent}. {EXPECTED}, as ANTs and ITK write it.")
     if not np.isfinite(vectors).all() or not np.isfinite(image.affine).all():
         raise ValueError(f"{path} holds NaN or infinity. {EXPECTED}.")
-    vectors = vectors.reshape(*shape[:ndim], ndim) * np.array([-1, -1, 1][:ndim], np.float32)
+    vectors = lps(vectors.reshape(*shape[:ndim], ndim))
     if image.header.get_intent()[2] == PIXELS:
-        return Field(
-            np.ascontiguousarray(vectors.transpose(*range(ndim - 1, -1, -1), ndim)), pixel_affine(ndim), PIXELS
-        )
-    affine = image.affine if ndim == 3 else np.delete(np.delete(image.affine, 2, 0), 2, 1)
-    return Field(vectors, np.array(affine, float))
+        vectors = np.ascontiguousarray(vectors.transpose(*range(ndim - 1, -1, -1), ndim))
+        return Field(vectors, pixel_affine(ndim), PIXELS)
+    return Field(vectors, np.array(image.affine, float) if ndim == 3 else in_plane(image.affine))

@@ -5,9 +5,9 @@ from pathlib import Path
 from deepsim_tf.files import written_aside
 from deepsim_tf.formats.volumes import read_header, read_volume
 from deepsim_tf.formats.writing import SUFFIXES, suffix_of, write_image
+from deepsim_tf.grids.world import is_world, world_affine
 from deepsim_tf.inference.apply import check_world, compose, in_dtype, inverse_report, invert, warp_array
 from deepsim_tf.inference.field import read_field, write_field
-from deepsim_tf.inference.geometry import is_world, world_affine
 
 
 def warp_file(flow, image, out, *, labels=False):

@@ -1,18 +1,15 @@
-"""Where two images and the model's grid lie: one world for all, in millimetres (or pixels, where files say nothing).
-
-World coordinates are nibabel's, right - anterior - superior. An image file without a header that says where it lies has
-its pixels as the world: (column, row, page) count as left, posterior and superior, which is how ITK reads such files.
-"""
+"""Where two images and the solver's grid lie: in one world (`deepsim_tf.grids.world`)."""
 
 import dataclasses
 
-import nibabel
 import numpy as np
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
 from deepsim_tf import checks
+from deepsim_tf.grids.affine import joined, split, voxel_sizes
 from deepsim_tf.grids.fit import fit_image, parse_fit, to_grid
-from deepsim_tf.grids.sampling import joined, onto_grid, split
+from deepsim_tf.grids.sampling import onto_grid
+from deepsim_tf.grids.world import is_world, world_affine
 
 ALIGN = ("headers", "centres")
 
@@ -30,7 +27,7 @@ class Geometry:
     moving_to_grid: np.ndarray
     translation: np.ndarray  # (ndim,) in the world: added to the moving image's position before anything else
     unit: str  # "mm" or "pixels"
-    fit: str | None = None  # of images without header: how `data.grids` brings them to the grid
+    fit: str | None = None  # of images without header: how `grids.fit` brings them to the grid
 
     @property
     def grid_affine(self):
@@ -42,39 +39,6 @@ class Geometry:
         if self.fit is not None:
             return np.asarray(fit_image(image[..., None], self.grid, self.fit), np.float32)
         return onto_grid(image, getattr(self, f"{name}_to_grid"), self.grid)[..., None]
-
-
-def is_world(header):
-    """Whether a file's Header says where its voxels lie."""
-    return header.affine is not None
-
-
-def world_affine(header, path):
-    """From voxels to the world, (ndim + 1, ndim + 1), of a file's Header; see the module's text for files without one.
-
-    Raises:
-        ValueError: a single slice that does not lie in an axial plane.
-    """
-    ndim = len(header.shape)
-    if not is_world(header):
-        return pixel_affine(ndim)
-    if ndim == 3:
-        return np.array(header.affine, float)
-    if np.abs(header.affine[2, :2]).max() > 1e-3 * max(header.spacing):
-        raise ValueError(
-            f"{path} is a single slice that is not axial (its rows or columns point up or down). Expected a volume, or"
-            " an axial slice:"
-            " take slices with nibabel's slicer, or save both images as TIFF or npy."
-        )
-    return np.delete(np.delete(np.array(header.affine, float), 2, 0), 2, 1)
-
-
-def pixel_affine(ndim):
-    """The affine of an array without header.
-
-    Axes in reverse order are ITK's x, y, z; x and y point left and posterior.
-    """
-    return joined(np.fliplr(np.diag([-1.0, -1.0, 1.0][:ndim])), np.zeros(ndim))
 
 
 def place(model, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
@@ -129,7 +93,7 @@ def place(model, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
     sizes = np.rint(np.abs(split(oriented)[0]) @ fixed.shape).astype(
         int
     )  # of the fixed image, in the model's order of axes
-    voxels = nibabel.affines.voxel_sizes(fixed_affine @ np.linalg.inv(oriented))
+    voxels = voxel_sizes(fixed_affine @ np.linalg.inv(oriented))
     fixed_to_grid = joined(*_scaled(model, sizes, voxels)) @ oriented
     centres = [
         affine @ [*((np.array(header.shape) - 1) / 2), 1]

@@ -9,10 +9,11 @@ import numpy as np
 from deepsim_tf.data.sources import read_image
 from deepsim_tf.formats.volumes import read_header, read_volume
 from deepsim_tf.grids.sampling import spread
+from deepsim_tf.grids.world import is_world
 from deepsim_tf.inference.apply import warp_array
 from deepsim_tf.inference.arrays import predict_on_grid, warp_image
 from deepsim_tf.inference.field import Field, field_of
-from deepsim_tf.inference.geometry import Geometry, is_world, place
+from deepsim_tf.inference.geometry import Geometry, place
 from deepsim_tf.inference.placement import placement
 from deepsim_tf.intensity.rules import parse_rule
 from deepsim_tf.registration.refined import refine_flow

@@ -4,7 +4,7 @@ import numpy as np
 from nibabel.orientations import inv_ornt_aff, io_orientation
 from skimage.filters import threshold_otsu
 
-from deepsim_tf.grids.sampling import split
+from deepsim_tf.grids.affine import mapped, split, voxel_sizes
 
 ROTATION = 5.0  # degrees: the augmentation of volumes in `recipes`; images are turned all the way round
 LEAST_OVERLAP = 0.5  # of the smaller field of view, or of the smaller box around a foreground
@@ -33,17 +33,17 @@ def placement(geometry, moving, fixed):
     moving_points, moving_inside = _lattice(moving)
     moved = _with_translation(geometry)
     fixed_to_moving = np.linalg.inv(moved) @ geometry.fixed_affine
-    seen = _inside(_mapped(fixed_points, fixed_to_moving), geometry.moving_shape)
+    seen = _inside(mapped(fixed_points, fixed_to_moving), geometry.moving_shape)
     volumes = [
         abs(np.linalg.det(affine)) * np.prod(shape)
         for affine, shape in ((geometry.fixed_affine, geometry.fixed_shape), (moved, geometry.moving_shape))
     ]
 
     # Along the grid's axes, in its voxels times their size: a box means the same for both images.
-    sizes = np.linalg.norm(geometry.grid_affine[:-1, :-1], axis=0)
+    sizes = voxel_sizes(geometry.grid_affine)
     foregrounds = [
-        _mapped(fixed_points[fixed_inside], geometry.fixed_to_grid) * sizes,
-        _mapped(moving_points[moving_inside], geometry.moving_to_grid) * sizes,
+        mapped(fixed_points[fixed_inside], geometry.fixed_to_grid) * sizes,
+        mapped(moving_points[moving_inside], geometry.moving_to_grid) * sizes,
     ]
     boxes = [np.percentile(points, (1, 99), axis=0) for points in foregrounds]
     distance = np.linalg.norm(foregrounds[0].mean(axis=0) - foregrounds[1].mean(axis=0))
@@ -127,11 +127,6 @@ def _lattice(image):
     points = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, image.ndim)
     inside = values > threshold_otsu(values) if values.min() < values.max() else np.ones(len(values), bool)
     return points, inside
-
-
-def _mapped(points, affine):
-    matrix, offset = split(affine)
-    return points @ matrix.T + offset
 
 
 def _inside(points, shape):

@@ -1,4 +1,7 @@
-"""Intensity rules by name, so that a model can apply its training data's rule to new files."""
+"""Intensity rules by name, so that a solver can apply its training data's rule to new files.
+
+`rules_graph` has the same as TensorFlow operations.
+"""
 
 import numpy as np
 
@@ -36,8 +39,10 @@ def apply_intensity(values, rule):
       takes others. (The authors' code divides by the upper quantile alone.)
     * `"none"`: as they are.
 
+    All channels of an image lie on one scale, so that colours stay what they are.
+
     Args:
-        values: array of raw intensities of any real dtype.
+        values: array of raw intensities of one image, of any shape and real dtype.
         rule: the rule's name, such as "fixed:0:256".
 
     Returns:

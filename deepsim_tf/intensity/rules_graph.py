@@ -1,4 +1,4 @@
-"""Intensity rules (`deepsim_tf.intensity.rules`) as TensorFlow operations, with the same numbers."""
+"""Intensity rules: `deepsim_tf.intensity.rules` as TensorFlow operations, for a batch."""
 
 import tensorflow as tf
 
@@ -6,11 +6,11 @@ from deepsim_tf import checks
 from deepsim_tf.intensity.rules import parse_rule
 
 
-def scale_intensity(images, rule):
-    """Raw intensities under a rule, each image by itself; see `deepsim_tf.intensity.rules.apply_intensity`.
+def apply_intensity(images, rule):
+    """Raw intensities under a rule, each image by itself; see `intensity.rules.apply_intensity`.
 
     Args:
-        images: tensor (batch, *spatial, 1), float32.
+        images: tensor (batch, *spatial, channels), float32.
         rule: the rule's name; None and "none" leave the images as they are.
 
     Returns:

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from deepsim_tf._compat import vxm
+from deepsim_tf.grids.sampling_graph import centres, interpolate_axis
 
 
 def resize(images, shape, *, align_corners=False):
@@ -22,25 +23,13 @@ def resize(images, shape, *, align_corners=False):
         old = images.shape[axis] if images.shape[axis] is not None else tf.shape(images)[axis]
         if isinstance(old, int) and isinstance(new, int) and old == new:
             continue
-        last = tf.cast(old - 1, tf.float32)
-        index = tf.range(tf.cast(new, tf.float32))
         if align_corners:
-            points = index * (last / tf.maximum(tf.cast(new - 1, tf.float32), 1.0))
+            last, new_last = tf.cast(old - 1, tf.float32), tf.cast(new - 1, tf.float32)
+            points = tf.range(new_last + 1) * (last / tf.maximum(new_last, 1.0))
         else:
-            points = (index + 0.5) * (tf.cast(old, tf.float32) / tf.cast(new, tf.float32)) - 0.5
+            points = centres(new, old, tf.float32)
         images = interpolate_axis(images, points, axis)
     return images
-
-
-def interpolate_axis(values, points, axis):
-    """Linear interpolation along one axis at `points` (n,), in voxels; beyond the ends, the end's value."""
-    last = tf.cast(tf.shape(values)[axis] - 1, points.dtype)
-    points = tf.clip_by_value(points, 0, last)
-    low = tf.floor(points)
-    below = tf.gather(values, tf.cast(low, tf.int32), axis=axis)
-    above = tf.gather(values, tf.cast(tf.minimum(low + 1, last), tf.int32), axis=axis)
-    fraction = tf.reshape(tf.cast(points - low, values.dtype), [-1] + [1] * (len(values.shape) - 1 - axis))
-    return below + fraction * (above - below)
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")

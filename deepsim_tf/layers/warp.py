@@ -1,12 +1,12 @@
 """Warping: VoxelMorph's SpatialTransformer for dense flows, vectorised over the batch."""
 
 import functools
-import itertools
 
 import keras
 import tensorflow as tf
 
 from deepsim_tf._compat import vxm
+from deepsim_tf.grids.sampling_graph import sample_at
 from deepsim_tf.layers.compiled import compiled_if_large
 
 
@@ -49,61 +49,6 @@ def _warp(images, flow, interpolation="linear"):
     points = tf.cast(voxel_grid(tf.shape(flow)[1:-1]), flow.dtype) + flow
     warped = sample_at(images, tf.unstack(points, axis=-1), interpolation=interpolation)
     return tf.ensure_shape(warped, [*flow.shape[:-1], warped.shape[-1]])
-
-
-def sample_at(images, points, *, interpolation="linear"):
-    """The value of `images` at given points.
-
-    `warp` without a flow, for coordinates that are cheaper to compute than to store.
-
-    Args:
-        images: tensor (batch, *spatial, channels).
-        points: one tensor (batch, *grid) per spatial axis: the coordinates on that axis, in voxels, float32 or
-            float64. Beyond the border the border's value continues.
-        interpolation: `"linear"`, or `"nearest"` for labels (keeps their dtype).
-
-    Returns:
-        Tensor (batch, *grid, channels) of the dtype of `images`.
-
-    Raises:
-        ValueError: an unknown interpolation.
-    """
-    if interpolation not in ("linear", "nearest"):
-        raise ValueError(f"Unknown interpolation {interpolation!r}. Available: linear, nearest.")
-    images, ndim, dtype = tf.convert_to_tensor(images), len(points), points[0].dtype
-    size = tf.shape(images)
-    last = tf.cast(size[1:-1] - 1, dtype)  # highest coordinate on each axis
-    points = [tf.clip_by_value(p, 0, last[d]) for d, p in enumerate(points)]
-
-    channels = images.shape[-1] if images.shape[-1] is not None else size[-1]
-    voxels = tf.reshape(images, [-1, channels])  # the whole batch in one list of voxels
-    first = tf.reshape(tf.range(size[0]), [-1] + [1] * ndim)  # (batch, 1, ..): number of each image
-
-    def gather(corner):
-        index = first
-        for d in range(ndim):
-            index = index * size[1 + d] + corner[d]
-        return tf.gather(voxels, index)  # (batch, *spatial, channels)
-
-    if interpolation == "nearest":
-        warped = gather([tf.cast(tf.round(p), tf.int32) for p in points])
-    else:
-        low = [tf.floor(p) for p in points]
-        high = [tf.minimum(a + 1, last[d]) for d, a in enumerate(low)]
-        # The weight of the low neighbour is 1 - fraction, of the high one fraction; at the last voxel both are the same
-        # voxel.
-        fraction = [p - a for p, a in zip(points, low)]
-        index = [[tf.cast(a, tf.int32) for a in side] for side in (low, high)]
-        weight = [[1 - f for f in fraction], fraction]
-        warped = 0.0
-        for corner in itertools.product((0, 1), repeat=ndim):
-            share = weight[corner[0]][0]
-            for d in range(1, ndim):
-                share = share * weight[corner[d]][d]
-            values = gather([index[side][d] for d, side in enumerate(corner)])
-            warped += share[..., None] * tf.cast(values, dtype)
-        warped = tf.cast(warped, images.dtype)
-    return tf.ensure_shape(warped, [*points[0].shape, images.shape[-1]])
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")

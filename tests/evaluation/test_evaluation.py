@@ -6,7 +6,7 @@ import pandas
 import pytest
 
 from deepsim_tf.evaluation.measure import summarise
-from deepsim_tf.grids.fit import flow_on_images
+from deepsim_tf.grids.flow import flow_on_images
 from deepsim_tf.inference import warp_image, warp_labels
 
 

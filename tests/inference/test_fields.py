@@ -6,8 +6,8 @@ import pytest
 from scenes import affine, save_volume, world
 
 from deepsim_tf import inference
+from deepsim_tf.grids.world import pixel_affine
 from deepsim_tf.inference import Field
-from deepsim_tf.inference.geometry import pixel_affine
 
 SHAPE = (12, 26, 24)
 VOXELS = affine(SHAPE, (4, 1.5, 2), "SLA", (10, -5, 15), centre=(1, 2, -3))

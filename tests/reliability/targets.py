@@ -15,8 +15,9 @@ from deepsim_tf import recipes
 from deepsim_tf._compat import vxm
 from deepsim_tf.cli import main
 from deepsim_tf.data import read_label_map
+from deepsim_tf.grids.world import pixel_affine
 from deepsim_tf.inference.batch import read_pairs
-from deepsim_tf.inference.field import PIXELS, Field, pixel_affine, write_field
+from deepsim_tf.inference.field import PIXELS, Field, write_field
 from deepsim_tf.training import runs
 
 FLAT, SOLID = (16, 20), (8, 9, 10)  # of images and volumes
