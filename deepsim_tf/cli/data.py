@@ -4,7 +4,7 @@ import click
 
 from deepsim_tf.cli.options import READING, VERBOSE, reading, with_options
 from deepsim_tf.data.freesurfer.prepare import prepare_brain_mri
-from deepsim_tf.data.sets.download import SOURCES
+from deepsim_tf.data.sets.download import DOWNLOADS
 from deepsim_tf.data.sets.download import download as download_dataset
 from deepsim_tf.recipes import check as dataset_check
 
@@ -19,7 +19,7 @@ def download(dataset, folder, verbose):
     click.echo(f"{dataset} is in {path}. Use it with: --dataset {dataset} --data {path}")
 
 
-download.help += f"\n\nDATASET is one of: {', '.join(SOURCES)}."
+download.help += f"\n\nDATASET is one of: {', '.join(DOWNLOADS)}."
 
 
 @click.group()

@@ -7,7 +7,7 @@ import numpy as np
 
 from deepsim_tf.data.image_set import ImageSet
 from deepsim_tf.data.validation import check_bits, check_contrast, check_finite, check_not_empty, whole_labels
-from deepsim_tf.formats.volumes import read_header, read_volume
+from deepsim_tf.formats import read_header, read_volume
 from deepsim_tf.grids.fit import fit_image, fit_labels
 from deepsim_tf.intensity.rules import apply_intensity, parse_rule
 

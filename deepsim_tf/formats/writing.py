@@ -23,12 +23,17 @@ DTYPES = {  # that a format can hold
 }
 
 
-def suffix_of(path, suffixes=(*SUFFIXES, ".mgh", ".npz")):
+def suffix_of(path, *, written=False):
     """The ending of an image file's name, with the .nii of .nii.gz.
+
+    Args:
+        path: of the file.
+        written: True for a file to write, whose format must be one that is written.
 
     Raises:
         ValueError: another one.
     """
+    suffixes = SUFFIXES if written else (*SUFFIXES, ".mgh", ".npz")
     name = Path(path).name.lower()
     found = next((suffix for suffix in suffixes if name.endswith(suffix)), None)
     if found is None:
@@ -54,7 +59,7 @@ def write_image(array, path, *, reference=None, affine=None):
     Raises:
         ValueError: a format that cannot hold it.
     """
-    suffix = suffix_of(path, SUFFIXES)
+    suffix = suffix_of(path, written=True)
     array = _as_stored(array, suffix, path)
     if suffix in (".nii.gz", ".nii", ".mgz"):
         nibabel.save(_nibabel_image(array, suffix, reference, affine), path)

@@ -9,9 +9,8 @@ from pathlib import Path
 import pandas
 import tqdm
 
-from deepsim_tf.data.own.table import read_table
 from deepsim_tf.files import written_aside
-from deepsim_tf.formats.writing import suffix_of
+from deepsim_tf.formats import read_table, suffix_of
 from deepsim_tf.inference.files import REPORT, check_free, check_options, settings_of, write_registration
 from deepsim_tf.inference.pair import rule_of
 from deepsim_tf.registration.loading import open_model

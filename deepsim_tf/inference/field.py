@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 
 from deepsim_tf import metrics
-from deepsim_tf.formats.volumes import nibabel_image
+from deepsim_tf.formats import nibabel_image
 from deepsim_tf.grids.affine import joined, mapped, split
 from deepsim_tf.grids.flow import displacement
 from deepsim_tf.grids.sampling import sample_at

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from deepsim_tf import checks
 from deepsim_tf.files import remove_leftovers, versions, written_aside
-from deepsim_tf.formats.volumes import read_header
-from deepsim_tf.formats.writing import result_suffix, write_image
+from deepsim_tf.formats import read_header, result_suffix, write_image
 from deepsim_tf.inference.field import write_field
 from deepsim_tf.inference.geometry import ALIGN
 from deepsim_tf.inference.pair import register_pair

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from deepsim_tf.files import written_aside
-from deepsim_tf.formats.volumes import read_header, read_volume
-from deepsim_tf.formats.writing import SUFFIXES, suffix_of, write_image
+from deepsim_tf.formats import read_header, read_volume, suffix_of, write_image
 from deepsim_tf.grids.world import is_world, world_affine
 from deepsim_tf.inference.apply import check_world, compose, in_dtype, inverse_report, invert, warp_array
 from deepsim_tf.inference.field import read_field, write_field
@@ -22,7 +21,7 @@ def warp_file(flow, image, out, *, labels=False):
     Raises:
         ValueError: files that cannot be read or do not go together, an `out` that exists.
     """
-    suffix_of(out, SUFFIXES)
+    suffix_of(out, written=True)
     _check_new(out)
     field, header = read_field(flow), read_header(image)
     if len(header.shape) != field.ndim:

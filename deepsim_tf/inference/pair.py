@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from deepsim_tf.data.sources import read_image
-from deepsim_tf.formats.volumes import read_header, read_volume
+from deepsim_tf.formats import read_header, read_volume
 from deepsim_tf.grids.sampling import spread
 from deepsim_tf.grids.world import is_world
 from deepsim_tf.inference.apply import warp_array

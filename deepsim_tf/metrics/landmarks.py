@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from deepsim_tf.formats.landmarks import read_landmarks
+from deepsim_tf.formats import read_landmarks
 
 __all__ = ["read_landmarks", "target_registration_error"]
 

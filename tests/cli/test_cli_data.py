@@ -78,8 +78,8 @@ def test_wrong_arguments_are_one_line(arguments, words, capsys, tmp_path, monkey
 
 
 def test_without_a_network_a_download_says_so_in_one_line(tmp_path, capsys, monkeypatch):
-    nowhere = dataclasses.replace(download.SOURCES["phc-u373"], url="http://127.0.0.1:9/PhC-C2DH-U373.zip")
-    monkeypatch.setitem(download.SOURCES, "phc-u373", nowhere)
+    nowhere = dataclasses.replace(download.DOWNLOADS["phc-u373"], url="http://127.0.0.1:9/PhC-C2DH-U373.zip")
+    monkeypatch.setitem(download.DOWNLOADS, "phc-u373", nowhere)
     assert main(["download", "phc-u373", str(tmp_path), "--verbose", "0"]) == 2
     error = capsys.readouterr().err
     assert (

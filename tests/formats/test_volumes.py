@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from writers import noise, write_any, write_nifti, write_pages
 
-from deepsim_tf.formats.volumes import read_header, read_volume
+from deepsim_tf.formats import read_header, read_volume
 
 VOLUME = noise((5, 6, 7))
 

@@ -11,7 +11,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, orn
 from scenes import affine, save_volume, wavy_model
 
 from deepsim_tf import inference
-from deepsim_tf.formats.volumes import Header, read_header, read_volume
+from deepsim_tf.formats import Header, read_header, read_volume
 from deepsim_tf.grids.fit import fit_image
 from deepsim_tf.inference.placement import placement, rotation_between
 

@@ -13,7 +13,7 @@ from resources import limited
 
 from deepsim_tf import recipes
 from deepsim_tf.data import read_label_map
-from deepsim_tf.formats.volumes import read_volume
+from deepsim_tf.formats import read_volume
 from deepsim_tf.training import runs
 
 

@@ -10,7 +10,7 @@ from nibabel.processing import resample_from_to
 from deepsim_tf.data.freesurfer.classes import merge_ids
 from deepsim_tf.data.sets.brain_mri import IMAGE, LABELS
 from deepsim_tf.files import written_aside
-from deepsim_tf.formats.volumes import read_header, read_volume
+from deepsim_tf.formats import read_header, read_volume
 
 # The common space: MNI305 at 1 mm in FreeSurfer's LIA order, x = 80 - i, z = 98 - j, y = k - 128, which holds x
 # -79..80, z -93..98 and y -128..95. The MNI305 brain (x -70..70, z -80..85 with the brain stem, y -106..73) has 9 mm to

@@ -14,7 +14,7 @@ from deepsim_tf.data.pairing import SPLITS, neighbours, subjects, to_atlas
 from deepsim_tf.data.problems import Problems
 from deepsim_tf.data.sources import Reading, Source, image_set
 from deepsim_tf.data.validation import check_not_empty, whole_labels
-from deepsim_tf.formats.volumes import read_volume
+from deepsim_tf.formats import read_volume
 from deepsim_tf.grids.fit import FITS
 from deepsim_tf.intensity.rules import parse_rule
 

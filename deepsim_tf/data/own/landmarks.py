@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepsim_tf.formats.landmarks import read_landmarks
+from deepsim_tf.formats import read_landmarks
 from deepsim_tf.grids.fit import to_grid
 
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from deepsim_tf.checks import known
-from deepsim_tf.data.own.table import read_label_map, read_table
+from deepsim_tf.data.own.table import read_label_map
 from deepsim_tf.data.pairing import SPLITS, to_atlas
 from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, check_grids, image_set, same_affine
 from deepsim_tf.data.validation import whole_labels
-from deepsim_tf.formats.volumes import read_volume
+from deepsim_tf.formats import read_table, read_volume
 
 IMAGE, LABELS = "brain_aligned.nii.gz", "seg_coalesced_aligned.nii.gz"
 CLASSES = 24  # the paper's, background included; an atlas with more has more

@@ -18,7 +18,7 @@ TIMEOUT = 20, 60  # seconds to connect, and between two pieces of an answer
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Download:
     """Where a dataset is.
 
     The zip's address, the folder in it, what that folder must hold, and size (bytes) and sha256 where known.
@@ -31,9 +31,9 @@ class Source:
     sha256: str | None = None
 
 
-SOURCES = {
+DOWNLOADS = {
     # The challenge publishes neither size nor hash.
-    "phc-u373": Source(
+    "phc-u373": Download(
         "http://data.celltrackingchallenge.net/training-datasets/PhC-C2DH-U373.zip",
         "PhC-C2DH-U373",
         ("01", "02", "01_ST/SEG", "02_ST/SEG"),
@@ -67,8 +67,8 @@ def download(dataset, folder, *, url=None, verbose=1):
 
     Reference: celltrackingchallenge.net/2d-datasets
     """
-    checks.known("dataset", dataset, SOURCES)
-    source, folder = SOURCES[dataset], Path(folder)
+    checks.known("dataset", dataset, DOWNLOADS)
+    source, folder = DOWNLOADS[dataset], Path(folder)
     target, url = folder / source.name, url or source.url
     if target.exists():
         _check_contents(target, source, f"{target} exists, but is incomplete", "Remove it to download it again.")

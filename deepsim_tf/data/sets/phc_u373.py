@@ -8,9 +8,9 @@ from deepsim_tf.data.pairing import neighbours
 from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, check_grids, image_set
 
-# split: (sequence, first frame, last frame); None: to the end. Frames 50-59 lie between val and test so that neighbours
+# Split: (sequence, first frame, last frame); None: to the end. Frames 50-59 lie between val and test so that neighbours
 # do not leak.
-SPLITS = {"train": ("01", 0, None), "val": ("02", 0, 49), "test": ("02", 60, 114)}
+FRAMES = {"train": ("01", 0, None), "val": ("02", 0, 49), "test": ("02", 60, 114)}
 NATIVE_SHAPE = (520, 696)
 CROP = (4, 516), (4, 692)  # -> 512 x 688, divisible by 16
 INTENSITY = "fixed:0:256"
@@ -44,8 +44,8 @@ def phc_u373(root, split, *, cache="auto", problems=None):
 
     Reference: celltrackingchallenge.net/2d-datasets
     """
-    known("split", split, SPLITS)
-    sequence, first, last = SPLITS[split]
+    known("split", split, FRAMES)
+    sequence, first, last = FRAMES[split]
     found = Problems("phc-u373")
     frames = _frames(Path(root), sequence, first, last, split, found)
     found.report(problems)

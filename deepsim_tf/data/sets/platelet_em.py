@@ -7,7 +7,7 @@ from deepsim_tf.data.pairing import SPLITS, neighbours
 from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, image_set
 from deepsim_tf.data.validation import check_not_empty, whole_labels
-from deepsim_tf.formats.volumes import read_header, read_volume
+from deepsim_tf.formats import read_header, read_volume
 
 # split: (stack, first slice, slice after the last; None: to the end)
 SLICES = {"train": ("50", 0, None), "val": ("24", 0, 12), "test": ("24", 12, 24)}

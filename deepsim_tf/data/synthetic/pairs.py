@@ -6,10 +6,11 @@ import itertools
 import numpy as np
 from scipy import ndimage
 
+from deepsim_tf.checks import known
 from deepsim_tf.data.image_set import ImageSet
+from deepsim_tf.data.pairing import SPLITS
 from deepsim_tf.data.synthetic import scenes
 
-SPLITS = ("train", "val", "test")
 # kind: scene, classes, size, background, noise, largest displacement and smoothness of the flow as fractions of the
 # smallest side, and the texture's strength per class.
 KINDS = {
@@ -56,10 +57,8 @@ def synthetic(kind, split, *, size=None, count=16, noise=None, seed=0):
         >>> len(images), images.pairs()[:2], images.true_flow(0).shape
         (8, [(0, 1), (2, 3)], (128, 128, 2))
     """
-    if kind not in KINDS:
-        raise ValueError(f"Unknown kind {kind!r}. Available: {', '.join(KINDS)}.")
-    if split not in SPLITS:
-        raise ValueError(f"Unknown split {split!r}. Available: {', '.join(SPLITS)}.")
+    known("kind", kind, KINDS)
+    known("split", split, SPLITS)
     _, classes, default_size, _, default_noise, *_ = KINDS[kind]
     size = default_size if size is None else size
     if (

@@ -12,7 +12,7 @@ import zipfile
 import pytest
 
 import deepsim_tf.data.sets.download as module
-from deepsim_tf.data.sets.download import SOURCES, download
+from deepsim_tf.data.sets.download import DOWNLOADS, download
 
 NAME = "PhC-C2DH-U373"
 FILES = {
@@ -124,7 +124,7 @@ def test_an_error_of_the_server_is_reported_with_the_way_by_hand(server, refused
     url = server(b"sorry", status)
     refused(
         url,
-        f"Could not download {url}: {status} .* By hand: fetch {SOURCES['phc-u373'].url} and unpack it in .*, so that"
+        f"Could not download {url}: {status} .* By hand: fetch {DOWNLOADS['phc-u373'].url} and unpack it in .*, so that"
         f" .*{NAME}/01 exists.",
     )
 
@@ -212,7 +212,7 @@ def test_size_and_hash_are_checked_where_they_are_known(tmp_path, server, refuse
     url, digest = server(content), hashlib.sha256(content).hexdigest()
 
     def know(**facts):
-        monkeypatch.setitem(SOURCES, "phc-u373", dataclasses.replace(SOURCES["phc-u373"], **facts))
+        monkeypatch.setitem(DOWNLOADS, "phc-u373", dataclasses.replace(DOWNLOADS["phc-u373"], **facts))
 
     know(size=len(content) + 1)
     refused(url, f"gave {len(content)} bytes where the dataset has {len(content) + 1}. Try again later. By hand")
