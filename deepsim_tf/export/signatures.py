@@ -7,7 +7,7 @@ from deepsim_tf.grids.fit_graph import fit_images
 from deepsim_tf.grids.flow_graph import flow_on_images
 from deepsim_tf.intensity.rules_graph import apply_intensity
 from deepsim_tf.layers import warp
-from deepsim_tf.losses import DeepSim, deepsim
+from deepsim_tf.losses import DeepSim
 
 
 def signatures(model):
@@ -73,13 +73,8 @@ def _similarity(model):
         `similarity`, the mean of the levels, and each level's.
         """
         pair = [_on_grid(model, name, image, fit) for name, image in (("fixed", fixed), ("warped", warped))]
-        features = [loss.extractor(image) for image in pair]
         # An atlas needs no case of its own: the client sends it as the fixed image.
-        weights = None if loss.foreground is None else tf.cast(pair[0][..., 0] > loss.foreground, tf.float32)
-        arguments = {"eps": loss.eps, "zero_mean": loss.zero_mean, "weights": weights}
-        levels = {
-            level: 1 - deepsim(*({level: pyramid[level]} for pyramid in features), **arguments) for level in loss.levels
-        }
+        levels = {level: 1 - value for level, value in loss.by_level(*pair).items()}
         return {"similarity": sum(levels.values()) / len(levels), **levels}
 
     return similarity

@@ -8,8 +8,8 @@ from keras import ops
 from deepsim_tf import checks
 from deepsim_tf.extractors.feature_extractor import FeatureExtractor, level_names
 from deepsim_tf.layers import resize, warp
-from deepsim_tf.losses.image_loss import at_least_float32
-from deepsim_tf.losses.voxel_weights import voxel_weights, weights_on_grid
+from deepsim_tf.losses.similarity import Similarity, at_least_float32
+from deepsim_tf.losses.voxel_weights import weighted_mean, weights_on_grid
 
 
 def cosine_map(features_fixed, features_warped, *, eps=1e-6, zero_mean=False):
@@ -44,7 +44,8 @@ def deepsim(features_fixed, features_warped, *, eps=1e-6, zero_mean=False, weigh
         features_fixed, features_warped: dicts of levels, each a tensor (batch, *spatial_l, channels_l).
         eps, zero_mean: see `cosine_map`.
         weights: voxel weights at image resolution, (batch, *spatial), for example a foreground mask; averaged onto
-            the grid of each level, where they replace the plain mean over Omega_l by a weighted one.
+            the grid of each level, where they replace the plain mean over Omega_l by a weighted one. A level without
+            any weight scores 0.
 
     Returns:
         Tensor (batch,).
@@ -54,30 +55,31 @@ def deepsim(features_fixed, features_warped, *, eps=1e-6, zero_mean=False, weigh
         >>> float(deepsim(pyramid, {"level_1": np.array([[[4.0, 3.0], [0.0, 2.0]]])})[0])  # 1 - (24/25 + 0) / 2
         0.52
     """
+    levels = deepsim_levels(features_fixed, features_warped, eps=eps, zero_mean=zero_mean, weights=weights)
+    return sum(levels.values()) / len(levels)
+
+
+def deepsim_levels(features_fixed, features_warped, *, eps=1e-6, zero_mean=False, weights=None):
+    """The terms whose mean over the levels is `deepsim`: {level: tensor (batch,)}, with the same arguments."""
     if set(features_fixed) != set(features_warped):
         raise ValueError(
             f"deepsim compares the same levels. Received: {list(features_fixed)} and {list(features_warped)}."
         )
-    levels = []
+    levels = {}
     for level, fixed in features_fixed.items():
         cosine = cosine_map(fixed, features_warped[level], eps=eps, zero_mean=zero_mean)
-        voxels = tuple(range(1, len(cosine.shape)))
-        if weights is None:
-            levels.append(ops.mean(cosine, axis=voxels))
-        else:
-            w = ops.cast(weights_on_grid(weights, cosine.shape), cosine.dtype)
-            levels.append(ops.sum(w * cosine, axis=voxels) / ops.maximum(ops.sum(w, axis=voxels), eps))
-    return 1 - sum(levels) / len(levels)
+        here = None if weights is None else weights_on_grid(weights, cosine.shape)
+        levels[level] = weighted_mean(1 - cosine, here)
+    return levels
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class DeepSim(keras.losses.Loss):
+class DeepSim(Similarity):
     """The semantic similarity as a Keras loss, `1 - DeepSim(fixed, warped)`; see `deepsim` for the formula.
 
-    Called as every Keras loss on (y_true, y_pred) = (fixed, warped), images (batch, *spatial, channels). A
-    `sample_weight` of shape (batch,) weighs the images; one of shape (batch, *spatial) or (batch, *spatial, 1) weighs
-    the voxels, as a mask. The gradient goes to the warped image only. Saved inside a model, the extractor comes back
-    with its weights.
+    Called as every Keras loss on (y_true, y_pred) = (fixed, warped), images (batch, *spatial, channels), with weights
+    of images or voxels as every `Similarity`. The gradient goes to the warped image only. Saved inside a model, the
+    extractor comes back with its weights.
 
     Args:
         extractor: a `FeatureExtractor`.
@@ -87,10 +89,11 @@ class DeepSim(keras.losses.Loss):
         fixed: an atlas, (*spatial, channels) or (1, *spatial, channels), whose features are computed once, here; every
             `y_true` is then taken to be it.
         foreground: count only voxels where the fixed image is above this value. In a skull-stripped brain most
-            voxels are empty, and their perfect agreement dilutes the mean; `foreground=0` leaves them out.
+            voxels are empty, and their perfect agreement dilutes the mean; `foreground=0` leaves them out. A fixed
+            image without foreground is similar to none: it scores 1.
         warp: `"image"` extracts the features of the warped image. `"features"` extracts those of the moving image and
             warps them, by the flow on each level's grid, which costs no gradient through the extractor; it needs the
-            flow, and so `ds.models.registration_model`, which calls the loss on (fixed, {"moving", "flow"}).
+            flow (`of_flow`), which `ds.models.registration_model` gives it.
         name, reduction, dtype: see keras.losses.Loss.
     """
 
@@ -122,38 +125,52 @@ class DeepSim(keras.losses.Loss):
             None  # of the atlas, computed at the first call: when a model is loaded, the extractor's weights come last
         )
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
-        """See keras.losses.Loss; a `sample_weight` with spatial axes weighs voxels."""
-        if sample_weight is not None and len(sample_weight.shape) > 1:
-            # Keras would multiply the values of whole images by it; `call` needs it inside the mean over voxels.
-            y_true, sample_weight = (y_true, sample_weight), None
-        return super().__call__(y_true, y_pred, sample_weight)
+    @property
+    def needs_flow(self):
+        """Whether features are warped, instead of the image."""
+        return self.warp == "features"
 
-    def call(self, y_true, y_pred):
-        """1 - DeepSim for each pair.
+    def values(self, fixed, warped, weights=None):
+        """1 - DeepSim of each pair; see `deepsim`."""
+        return self._mean(fixed, *self._both(fixed, warped), weights)
 
-        Images (batch, *spatial, channels), or `y_true` = (images, voxel weights) -> (batch,).
+    def values_of_flow(self, fixed, moving, flow, weights=None):
+        """1 - DeepSim of each pair; see `deepsim`."""
+        if not self.needs_flow:
+            return super().values_of_flow(fixed, moving, flow, weights)
+        features_fixed, features_moving = self._both(fixed, moving)
+        features_warped = {level: _warped(ops.stop_gradient(f), flow) for level, f in features_moving.items()}
+        return self._mean(fixed, features_fixed, features_warped, weights)
+
+    def by_level(self, fixed, warped):
+        """1 - the mean cosine of each level, whose mean is the loss: what `values` averages.
+
+        Args:
+            fixed, warped: images (batch, *spatial, channels); the fixed one counts also where there is an atlas.
+
+        Returns:
+            {level: tensor (batch,)}.
         """
-        fixed, weights = y_true if isinstance(y_true, tuple) else (y_true, None)
-        if (self.warp == "features") != isinstance(y_pred, dict):
-            raise ValueError(
-                'DeepSim(warp="features") needs the flow: compile it in ds.models.registration_model. Elsewhere, use'
-                ' warp="image".'
-            )
-        moved = y_pred["moving"] if self.warp == "features" else y_pred  # the image whose features are extracted
-        self._check(fixed, moved)
-        if weights is not None:
-            weights = voxel_weights(weights, moved)
+        return self._levels(fixed, self.extractor(fixed), self.extractor(warped), None)
+
+    def _mean(self, fixed, features_fixed, features_warped, weights):
+        if self.fixed is not None:
+            fixed = ops.broadcast_to(self.fixed, ops.shape(fixed))
+        levels = self._levels(fixed, features_fixed, features_warped, weights)
+        return sum(levels.values()) / len(levels)
+
+    def _levels(self, fixed, features_fixed, features_warped, weights):
         if self.foreground is not None:
-            reference = fixed if self.fixed is None else ops.broadcast_to(self.fixed, ops.shape(moved))
-            inside = ops.cast(ops.any(reference > self.foreground, axis=-1), "float32")
+            inside = ops.any(fixed > self.foreground, axis=-1)
+            some = ops.any(inside, axis=tuple(range(1, len(inside.shape))))
+            inside = ops.cast(inside, fixed.dtype)
             weights = inside if weights is None else inside * weights
-        features_fixed, features_warped = self._both(fixed, moved)
-        if self.warp == "features":
-            features_warped = {
-                level: _warped(ops.stop_gradient(f), y_pred["flow"]) for level, f in features_warped.items()
-            }
-        return deepsim(features_fixed, features_warped, eps=self.eps, zero_mean=self.zero_mean, weights=weights)
+        levels = deepsim_levels(
+            features_fixed, features_warped, eps=self.eps, zero_mean=self.zero_mean, weights=weights
+        )
+        if self.foreground is not None:
+            levels = {level: ops.where(some, value, ops.ones_like(value)) for level, value in levels.items()}
+        return levels
 
     def similarity_map(self, fixed, warped):
         """DeepSim at every voxel, before the mean: cosine maps of all levels, brought to image size and averaged.
@@ -164,8 +181,8 @@ class DeepSim(keras.losses.Loss):
         Returns:
             Tensor (batch, *spatial) in [-1, 1]; 1 is best.
         """
+        self.check_pair(fixed=fixed, warped=warped)
         fixed, warped = (ops.convert_to_tensor(image, "float32") for image in (fixed, warped))
-        self._check(fixed, warped)
         shape = fixed.shape[1:-1]
         maps = 0.0
         for a, b in zip(*(pyramid.values() for pyramid in self._both(fixed, warped)), strict=True):
@@ -173,13 +190,15 @@ class DeepSim(keras.losses.Loss):
             maps += resize(cosine[..., None], shape)[..., 0]
         return maps / len(self.levels)
 
-    def _check(self, fixed, warped):
-        checks.equal_shapes("DeepSim", y_true=fixed, y_pred=warped)
-        checks.image_rank("DeepSim's extractor", "y_pred", warped, self.extractor.ndim)
-        if self.fixed is not None and tuple(self.fixed.shape[1:]) != tuple(warped.shape[1:]):
+    def check_pair(self, **images):
+        """Refuse two images that cannot be compared, or not with this extractor or atlas."""
+        super().check_pair(**images)
+        name, image = list(images.items())[-1]
+        checks.image_rank("DeepSim's extractor", name, image, self.extractor.ndim)
+        if self.fixed is not None and tuple(self.fixed.shape[1:]) != tuple(image.shape[1:]):
             raise ValueError(
                 f"DeepSim's atlas has shape {tuple(self.fixed.shape[1:])}, without batch. Received:"
-                f" y_pred.shape={tuple(warped.shape)}."
+                f" {name}.shape={tuple(image.shape)}."
             )
 
     def _both(self, fixed, warped):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from deepsim_tf import checks
-from deepsim_tf.losses.image_loss import ImageLoss, at_least_float32
+from deepsim_tf.losses.similarity import Similarity, at_least_float32
 
 _ABSENT = 1e-3  # voxels: a class with less than this in both maps together is in neither
 
@@ -67,7 +67,7 @@ def _check_float(who, **maps):
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class SoftDice(ImageLoss):
+class SoftDice(Similarity):
     """Soft Dice as a Keras loss on (fixed, warped) probabilities, (batch, *spatial, classes).
 
     See `soft_dice` for the formula.
@@ -86,8 +86,10 @@ class SoftDice(ImageLoss):
         """Refuse integers, which are labels rather than probabilities."""
         _check_float("SoftDice", **maps)
 
-    def measure(self, fixed, warped):
+    def values(self, fixed, warped, weights=None):
         """See `soft_dice`."""
+        if weights is not None:
+            raise ValueError(f"{type(self).__name__} weighs images, sample_weight (batch,). Received: {weights.shape}.")
         return soft_dice(fixed, warped, background=self.background, squared=self.squared)
 
     def get_config(self):

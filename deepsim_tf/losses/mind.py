@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from deepsim_tf import checks
 from deepsim_tf.layers.compiled import compiled
-from deepsim_tf.losses.image_loss import ImageLoss, at_least_float32
 from deepsim_tf.losses.ncc import box_sum
+from deepsim_tf.losses.similarity import Similarity, at_least_float32
 
 _FLAT = 1e-8  # lower bound of V, for images in about [0, 1]: what differs by less than 1e-4 is constant
 
@@ -99,7 +99,7 @@ def _pad_edge(x, size, axes):
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class MIND(ImageLoss):
+class MIND(Similarity):
     """Mean squared difference of the MIND-SSC descriptors of (fixed, warped), in [0, 1], 0 is best.
 
     See `mind` for the formula.
@@ -124,8 +124,10 @@ class MIND(ImageLoss):
                 )
         self.radius, self.dilation = int(radius), int(dilation)
 
-    def measure(self, fixed, warped):
+    def values(self, fixed, warped, weights=None):
         """Mean over pairs and voxels of the squared difference: (batch,)."""
+        if weights is not None:
+            raise ValueError(f"{type(self).__name__} weighs images, sample_weight (batch,). Received: {weights.shape}.")
         axes = len(fixed.shape) - 2
 
         def distance(*neighbours):

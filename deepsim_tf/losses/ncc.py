@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepsim_tf import checks
-from deepsim_tf.losses.image_loss import ImageLoss, at_least_float32
+from deepsim_tf.losses.similarity import Similarity, at_least_float32
 
 
 def local_ncc(fixed, warped, *, window=9, eps=1e-5):
@@ -108,7 +108,7 @@ def _cut(x, axis, start, length):
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class LocalNCC(ImageLoss):
+class LocalNCC(Similarity):
     """Squared local NCC as a Keras loss, `1 - NCC^2`, on (fixed, warped); see `local_ncc` for the formula.
 
     Args:
@@ -125,8 +125,10 @@ class LocalNCC(ImageLoss):
             raise ValueError(f"window must be an odd number of voxels, as in 9. Received: window={window}.")
         self.window, self.eps = int(window), eps
 
-    def measure(self, fixed, warped):
+    def values(self, fixed, warped, weights=None):
         """See `local_ncc`."""
+        if weights is not None:
+            raise ValueError(f"{type(self).__name__} weighs images, sample_weight (batch,). Received: {weights.shape}.")
         return local_ncc(fixed, warped, window=self.window, eps=self.eps)
 
     def get_config(self):

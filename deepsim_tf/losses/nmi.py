@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepsim_tf import checks
-from deepsim_tf.losses.image_loss import ImageLoss, at_least_float32
+from deepsim_tf.losses.similarity import Similarity, at_least_float32
 
 
 def nmi(fixed, warped, *, bins=64, vmin=0.0, vmax=1.0, fraction=0.1, seed=0, fwhm=1.0):
@@ -102,7 +102,7 @@ def _entropy(p, axes):
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class NMI(ImageLoss):
+class NMI(Similarity):
     """Normalised mutual information as a Keras loss, `2 - NMI`, on (fixed, warped); see `nmi` for the formula.
 
     Args:
@@ -138,8 +138,10 @@ class NMI(ImageLoss):
             "fwhm": fwhm,
         }
 
-    def measure(self, fixed, warped):
+    def values(self, fixed, warped, weights=None):
         """See `nmi`."""
+        if weights is not None:
+            raise ValueError(f"{type(self).__name__} weighs images, sample_weight (batch,). Received: {weights.shape}.")
         return nmi(fixed, warped, **self.options)
 
     def get_config(self):

@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from deepsim_tf.layers.compiled import compiled
-from deepsim_tf.losses.image_loss import at_least_float32
+from deepsim_tf.losses.similarity import at_least_float32
 
 
 def diffusion(flow):

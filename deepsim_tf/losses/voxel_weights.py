@@ -1,19 +1,53 @@
-"""Weights of voxels, such as a mask, on the grids of a feature pyramid."""
+"""Weights of voxels, such as a mask: what shapes they have, the mean that they give, and the grids of a pyramid."""
 
 import math
 
+import tensorflow as tf
 from keras import ops
 
 
-def voxel_weights(weights, images):
-    """Check weights of shape (batch, *spatial) or (batch, *spatial, 1), and return them as the first."""
-    weights = weights[..., 0] if len(weights.shape) == len(images.shape) else weights
-    if tuple(weights.shape[1:]) != tuple(images.shape[1:-1]):
+def image_and_voxel_weights(weights, images, dtype):
+    """Tell the two kinds of sample_weight apart by their shape, and refuse others.
+
+    Args:
+        weights: None; a number, or (batch,), of images; (batch, *spatial) or (batch, *spatial, 1), of voxels.
+        images: (batch, *spatial, channels).
+        dtype: of the result.
+
+    Returns:
+        (weights of images or None, weights of voxels, (batch, *spatial), or None).
+    """
+    if weights is None:
+        return None, None
+    weights = ops.cast(ops.convert_to_tensor(weights), dtype)
+    if len(weights.shape) < 2:
+        return weights, None
+    voxels = weights[..., 0] if len(weights.shape) == len(images.shape) and weights.shape[-1] == 1 else weights
+    expected = tuple(images.shape[:-1])
+    if len(voxels.shape) != len(expected) or any(
+        a is not None and b is not None and a != b for a, b in zip(voxels.shape, expected)
+    ):
         raise ValueError(
-            f"sample_weight must weigh images, (batch,), or voxels, {tuple(images.shape[:-1])}. Received:"
-            f" {tuple(weights.shape)}."
+            f"sample_weight must weigh images, (batch,), or voxels, {expected}. Received: {tuple(weights.shape)}."
         )
-    return weights
+    return None, voxels
+
+
+def weighted_mean(values, weights=None):
+    """Mean over the voxels of each image, sum_p w(p) v(p) / sum_p w(p); 0 for an image without any weight.
+
+    Args:
+        values: tensor (batch, *spatial).
+        weights: tensor (batch, *spatial), or None for the plain mean.
+
+    Returns:
+        Tensor (batch,).
+    """
+    voxels = tuple(range(1, len(values.shape)))
+    if weights is None:
+        return tf.reduce_mean(values, axis=voxels)
+    weights = tf.cast(weights, values.dtype)
+    return tf.math.divide_no_nan(tf.reduce_sum(weights * values, axis=voxels), tf.reduce_sum(weights, axis=voxels))
 
 
 def weights_on_grid(weights, shape):

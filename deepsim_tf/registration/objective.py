@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from deepsim_tf.layers import warp
+from deepsim_tf.losses.similarity import compare
 
 
 class Objective(NamedTuple):
@@ -36,14 +36,10 @@ class Objective(NamedTuple):
         Returns:
             (loss, similarity, regularizer): scalar tensors.
         """
-        if (
-            getattr(self.similarity, "warp", "image") == "features"
-        ):  # DeepSim then warps after the extraction, and takes the parts
-            warped = {"moving": moving, "flow": flow}
-        elif warped is None:
-            warped = warp(moving, flow)
         field = flow if field is None else field
-        similarity = tf.convert_to_tensor(self.similarity(fixed, warped, sample_weight))
+        similarity = tf.convert_to_tensor(
+            compare(self.similarity, fixed, moving, flow, warped=warped, sample_weight=sample_weight)
+        )
         regularizer = (
             tf.zeros_like(similarity) if self.regularizer is None else self.regularizer(tf.zeros_like(field), field)
         )

@@ -27,10 +27,10 @@ def with_gradient(loss, fixed, warped):
     return value, tape.gradient(value, warped)
 
 
-@pytest.mark.parametrize("module", ["ncc", "nmi", "mind", "dice", "smoothness"])
+@pytest.mark.parametrize("module", ["ncc", "nmi", "mind", "dice", "similarity", "smoothness"])
 def test_the_examples_print_what_they_say(module):
     module = importlib.import_module(f"deepsim_tf.losses.{module}")
-    result = doctest.testmod(module, extraglobs={"np": np})
+    result = doctest.testmod(module, extraglobs={"ds": ds, "np": np})
     assert result.attempted > 0 and result.failed == 0
 
 

@@ -1,0 +1,161 @@
+"""What a similarity is, and the one place that asks it for the loss of a registered pair."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from deepsim_tf import checks
+from deepsim_tf.layers import warp
+from deepsim_tf.layers.compiled import compiled
+from deepsim_tf.losses.voxel_weights import image_and_voxel_weights, weighted_mean
+
+
+class Similarity(keras.losses.Loss):
+    """A Keras loss on a pair of images, (fixed, warped), that takes weights of voxels and may ask for the flow.
+
+    The contract, for every similarity of this package and for your own:
+
+    * `loss(fixed, warped, sample_weight=None)`, images (batch, *spatial, channels), as every Keras loss;
+    * `loss.needs_flow`: False where the two images are enough. True where the loss warps something else than the
+      image, as `DeepSim(warp="features")` does; it then refuses to be called on images;
+    * `loss.of_flow(fixed, moving, flow, sample_weight=None)` is the same loss from the moving image and the flow,
+      (batch, *spatial, ndim) in voxels. It works for every Similarity; without `needs_flow` it warps the image;
+    * `sample_weight` of shape (batch,) multiplies the value of each image, see keras.losses.Loss. One of shape
+      (batch, *spatial) or (batch, *spatial, 1), such as a mask, weighs voxels: the value of an image is
+      sum_p w(p) v(p) / sum_p w(p) instead of the mean over p, so that only the ratios of its weights count. An image
+      without any weight scores 0 and has no gradient, as one whose weight as a whole is 0. Weights are not negative.
+
+    A subclass defines `values`, and `values_of_flow` where it needs the flow.
+
+    Args:
+        name, reduction, dtype: see keras.losses.Loss.
+
+    Example:
+        >>> class MeanAbsolute(ds.losses.Similarity):
+        ...     def values(self, fixed, warped, weights=None):
+        ...         return ds.losses.weighted_mean(abs(fixed - warped)[..., 0], weights)
+        >>> fixed, warped = np.zeros((1, 2, 2, 1)), np.array([[0.0, 2.0], [4.0, 6.0]]).reshape(1, 2, 2, 1)
+        >>> float(MeanAbsolute()(fixed, warped, sample_weight=np.array([[[0, 0], [1, 3]]])))  # (1 * 4 + 3 * 6) / 4
+        5.5
+    """
+
+    needs_flow = False
+    xla = False  # whether `values` was measured to be faster under XLA (benchmarks/losses.py)
+
+    def values(self, fixed, warped, weights=None):
+        """The measure of each image of a batch.
+
+        Args:
+            fixed, warped: tensors (batch, *spatial, channels) of the loss's dtype.
+            weights: tensor (batch, *spatial) of the same dtype, or None.
+
+        Returns:
+            Tensor (batch,).
+        """
+        raise NotImplementedError
+
+    def values_of_flow(self, fixed, moving, flow, weights=None):
+        """As `values`, of the moving image under a flow (batch, *spatial, ndim)."""
+        return self.call_values(fixed, warp(moving, flow), weights)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """The loss of (fixed, warped); see the class."""
+        if self.needs_flow:
+            raise ValueError(
+                f"{type(self).__name__} needs the flow: compile it in ds.models.registration_model, or call"
+                " of_flow(fixed, moving, flow)."
+            )
+        self.check_pair(y_true=y_true, y_pred=y_pred)
+        return self._reduced(self.call_values, (y_true, y_pred), sample_weight)
+
+    def of_flow(self, fixed, moving, flow, sample_weight=None):
+        """The loss of (fixed, moving o flow); see the class."""
+        self.check_pair(fixed=fixed, moving=moving)
+        ndim = len(moving.shape) - 2
+        if len(flow.shape) != ndim + 2 or flow.shape[-1] != ndim:
+            expected = f"a flow of {ndim}-D images, (batch, *spatial, {ndim})"
+            raise ValueError(f"{type(self).__name__} expects {expected}. Received: flow.shape={tuple(flow.shape)}.")
+        return self._reduced(self.values_of_flow, (fixed, moving, flow), sample_weight)
+
+    def call(self, y_true, y_pred):
+        """Images (batch, *spatial, channels) -> (batch,)."""
+        return self.call_values(y_true, y_pred, None)
+
+    def call_values(self, fixed, warped, weights):
+        """`values`, under XLA where that is faster."""
+        return (compiled(self.values) if self.xla else self.values)(fixed, warped, weights)
+
+    def check_pair(self, **images):
+        """Refuse two images that cannot be compared, here because Keras casts before `call`."""
+        who = type(self).__name__
+        self.check_types(**images)
+        checks.equal_shapes(who, **images)
+        name, image = list(images.items())[-1]
+        checks.image_rank(who, name, image)
+
+    def check_types(self, **images):
+        """Refuse what Keras would cast to float without a word."""
+        checks.float_images(type(self).__name__, **images)
+
+    def _reduced(self, values, images, sample_weight):
+        """The values of a batch as Keras reduces them."""
+        images = [ops.convert_to_tensor(image, dtype=self.dtype) for image in images]
+        image_weights, voxel_weights = image_and_voxel_weights(sample_weight, images[1], self.dtype)
+        with tf.name_scope(self.name):
+            found = values(*images, voxel_weights)
+        return _Reduction(self.name, self.reduction, self.dtype)(found, found, image_weights)
+
+
+class _Reduction(keras.losses.Loss):
+    """What keras.losses.Loss does with the values of a batch, and under tf.distribute, of values that are there."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+def compare(similarity, fixed, moving, flow, *, warped=None, sample_weight=None):
+    """The loss of a registered pair, of a `Similarity` or any other Keras loss on (fixed, warped).
+
+    Args:
+        similarity: a keras.losses.Loss.
+        fixed, moving: images (batch, *spatial, channels).
+        flow: (batch, *spatial, ndim), in voxels.
+        warped: the moving image under the flow, where it is there already.
+        sample_weight: of images or voxels, see `Similarity`. Voxels of a loss that is no Similarity can be weighed
+            where it has a value for each of them, as keras.losses.MeanSquaredError has.
+
+    Returns:
+        The loss, as the similarity reduces it.
+
+    Raises:
+        ValueError: voxel weights for a loss that has one value for each image.
+    """
+    if isinstance(similarity, Similarity) and similarity.needs_flow:
+        return similarity.of_flow(fixed, moving, flow, sample_weight)
+    warped = warp(moving, flow) if warped is None else warped
+    if isinstance(similarity, Similarity) or sample_weight is None or len(sample_weight.shape) < 2:
+        return similarity(fixed, warped, sample_weight)
+    return _Voxelwise(similarity)(fixed, warped, sample_weight)
+
+
+class _Voxelwise(Similarity):
+    """Keras's own loss, of a value for each voxel, as a Similarity."""
+
+    def __init__(self, loss):
+        super().__init__(loss.name, loss.reduction, loss.dtype)
+        self.loss = loss
+
+    def values(self, fixed, warped, weights=None):
+        values = self.loss.call(fixed, warped)
+        if len(values.shape) != len(fixed.shape) - 1:
+            raise ValueError(
+                f"{type(self.loss).__name__} has no value for each voxel, whose weights it could take. Received:"
+                " sample_weight of voxels. Weigh images, (batch,), or derive it from ds.losses.Similarity."
+            )
+        return weighted_mean(values, weights)
+
+
+def at_least_float32(values):
+    """A tensor in float32 or float64: half precision has too few digits for norms and means over a volume."""
+    values = ops.convert_to_tensor(values)
+    return values if keras.backend.standardize_dtype(values.dtype) == "float64" else ops.cast(values, "float32")
