@@ -15,8 +15,8 @@ from deepsim_tf.evaluation.drawing import draw_comparison, example_pairs
 from deepsim_tf.evaluation.measure import evaluate, summarise
 from deepsim_tf.evaluation.noise import noise_table
 from deepsim_tf.evaluation.report import write_report
-from deepsim_tf.extractors.feature_extractor import load_model
 from deepsim_tf.files import written_aside
+from deepsim_tf.registration.loading import open_solver
 from deepsim_tf.training import runs
 
 
@@ -76,7 +76,7 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), refine
         out = next(iter(found)) / ("" if split == "val" else split) / (f"refine-{refine}" if refine else "")
     out = pathlib.Path(out)
     images = first.native_images(split)
-    models = {_method(folder, recipe, found): load_model(folder) for folder, recipe in found.items()}
+    models = {_method(folder, recipe, found): open_solver(folder) for folder, recipe in found.items()}
     histories = {_method(folder, recipe, found): runs.read_history(folder) for folder, recipe in found.items()}
 
     identity = evaluate(None, images, verbose=0)

@@ -14,7 +14,7 @@ def draw_comparison(folder, images, models, tables, pairs, histories, *, noise=N
     Args:
         folder: where to write.
         images: the ImageSet that was measured.
-        models: dict from method to model.
+        models: dict from method to Solver.
         tables: dict from method, "identity" first, to its table of pairs.
         pairs: all tables one under the other.
         histories: dict from method to history.csv.
@@ -105,7 +105,7 @@ def _draw_example(folder, images, models, tables, labelled):
         )
     for method, result in registered.items():
         if result["similarity_map"] is not None:
-            similarity = models[method].similarity
+            similarity = models[method].objective().semantic
             before = np.asarray(similarity.similarity_map(fixed[None], moving[None]))[0]
             lowest = float(min(np.percentile(before, 1), np.percentile(result["similarity_map"], 1)))
             stem = folder / f"similarity_{_file_name(method)}"

@@ -8,47 +8,47 @@ import tqdm
 
 from deepsim_tf import metrics
 from deepsim_tf.data.image_set import ImageSet
-from deepsim_tf.inference.arrays import predict_flow, warp_labels
-from deepsim_tf.registration.loading import open_model
+from deepsim_tf.inference.arrays import predict, warp_labels
+from deepsim_tf.registration.loading import open_solver
+from deepsim_tf.registration.refined import Refined
+from deepsim_tf.registration.solver import Identity
 
 
-def evaluate(model, images, *, quick=False, refine=0, verbose=1):
-    """Measure a model on every pair of an ImageSet.
+def evaluate(solver, images, *, quick=False, refine=0, verbose=1):
+    """Measure a solver on every pair of an ImageSet.
 
     Args:
-        model: a registration model, or the path of one or of its run folder; None measures identity, no registration.
+        solver: a registration model, the path of one or of its run folder, or whatever else `ds.register` takes; None
+            measures identity, no registration.
         images: an ImageSet, of any size: flows are brought to its grid, where everything is measured.
         quick: leave out what takes most of the time: hd95, assd and ndv.
-        refine: steps of instance refinement of each pair after the network, see `ds.inference.refine_flow`; 0 for none.
+        refine: steps of instance refinement of each pair after the solver, see `ds.inference.refine_flow`; 0 for none.
         verbose: 1 shows a progress bar.
 
     Returns:
         pandas.DataFrame, one row a pair: moving, fixed (names), dice (mean over the classes present), dice_<class>,
-            accuracy (fraction
-        of voxels with equal labels), hd95 and assd (means over the foreground classes, in mm), tre (target registration
-        error: mean over the landmarks, in mm; only where the images have landmarks), folds (fraction of voxels),
-        sd_log_jacobian, ndv (non-diffeomorphic volume, in percent), seconds (of the prediction, with its refinement).
-        Without labels, what compares them is NaN.
+        accuracy (fraction of voxels with equal labels), hd95 and assd (means over the foreground classes, in mm), tre
+        (target registration error: mean over the landmarks, in mm; only where the images have landmarks), folds
+        (fraction of voxels), sd_log_jacobian, ndv (non-diffeomorphic volume, in percent), seconds (of the prediction,
+        with its refinement). Without labels, what compares them is NaN.
     """
-    model = None if model is None else open_model(model)
+    solver = open_solver(solver)
     rows = []
     if not isinstance(images, ImageSet):
         raise ValueError(f"evaluate expects an ImageSet, as ds.data makes them. Received: {type(images).__name__}.")
-    if model is not None and len(model.shape) != len(images.shape):
-        raise ValueError(f"This model registers {len(model.shape)}-D images. Received: {images!r}.")
+    if solver.ndim not in (None, len(images.shape)):
+        raise ValueError(f"This model registers {solver.ndim}-D images. Received: {images!r}.")
     pairs = images.pairs()
     if not pairs:
         raise ValueError(f"{images!r} has no pairs to evaluate.")
+    refined = Refined(solver, refine) if refine else solver
     for k, (i, j) in enumerate(tqdm.tqdm(pairs, desc="evaluate", unit="pair", disable=not verbose)):
         moving, fixed, moving_labels, fixed_labels = images.pair(k)
-        if k == 0 and model is not None:
-            predict_flow(
-                model, moving, fixed, refine=min(refine, 1)
-            )  # builds the graphs, which is not the time of a prediction
-        started, flow = time.perf_counter(), np.zeros((*images.shape, len(images.shape)), "float32")
-        if model is not None:
-            flow = predict_flow(model, moving, fixed, refine=refine)
-        seconds = time.perf_counter() - started if model is not None else 0.0
+        if k == 0:  # builds the graphs, which is not the time of a prediction
+            predict(Refined(solver, 1) if refine else solver, moving, fixed)
+        started = time.perf_counter()
+        flow = predict(refined, moving, fixed)[1]
+        seconds = 0.0 if isinstance(solver, Identity) else time.perf_counter() - started
         rows.append(
             {
                 "moving": images.names[i],

@@ -13,7 +13,7 @@ def noise_table(models, images, sigmas=SIGMAS, *, seed=0, verbose=1):
     """Dice of models on pairs to whose two images Gaussian noise is added; nothing is trained again.
 
     Args:
-        models: dict from method to a registration model, or None for identity.
+        models: dict from method to a Solver, or None for identity.
         images: an ImageSet with labels.
         sigmas: standard deviations of the noise, in units of the intensities.
         seed: of the noise; every model sees the same.

@@ -10,17 +10,16 @@ import tensorflow as tf
 
 from deepsim_tf import checks
 from deepsim_tf.export.onnx import converter, write_onnx
-from deepsim_tf.export.signatures import signatures, variables
+from deepsim_tf.export.signatures import signatures
 from deepsim_tf.export.warmup import write_warmup
 from deepsim_tf.files import written_aside
 from deepsim_tf.layers.compiled import without_xla
-from deepsim_tf.registration.loading import open_model
-from deepsim_tf.registration.network import RegistrationModel
+from deepsim_tf.registration.loading import open_solver
 
 FORMATS = {"tensorflow": "saved_model.pb", "onnx": "serving_default.onnx"}  # and a file by which a version is known
 
 
-def export(model, path, *, format="tensorflow", verbose=1):
+def export(solver, path, *, format="tensorflow", verbose=1):
     """Write a registration model as a SavedModel for TensorFlow Serving, in the next free version of a folder.
 
     The model's intensity rule and its grid are inside: a client sends images as they are in the files, of any size, and
@@ -29,7 +28,7 @@ def export(model, path, *, format="tensorflow", verbose=1):
 
     * `serving_default`: `moving`, `fixed` (batch, *spatial, 1) float32 -> `warped` (batch, *spatial of fixed, 1), and
       `flow` (batch, *spatial of fixed, ndim), the displacement in voxels;
-    * `similarity`, where the model was trained with DeepSim: `fixed`, `warped` -> `similarity` (batch,), and one such
+    * `similarity`, where the solver's objective has a DeepSim: `fixed`, `warped` -> `similarity` (batch,), and one such
       for each level (`level_1`, ..), 1 is best; measured on the model's grid, as in training;
     * `warp_labels`: `labels` (batch, *spatial) int32, `flow` -> `warped_labels`, nearest voxel.
 
@@ -37,7 +36,8 @@ def export(model, path, *, format="tensorflow", verbose=1):
     one folder at the same time get different versions.
 
     Args:
-        model: a registration model, or the path of one or of its run folder.
+        solver: a registration model; the path of one, of its run folder, or of a VoxelMorph `.h5` file; or any Solver
+            that can be a graph.
         path: folder of the served model, whose name is the model's name: `path/1`, `path/2`, .. are its versions.
         format: `"tensorflow"`, or `"onnx"` for a file of each signature (needs `tf2onnx`), which checks nothing of what
             is sent.
@@ -47,7 +47,7 @@ def export(model, path, *, format="tensorflow", verbose=1):
         pathlib.Path of the version folder.
 
     Raises:
-        ValueError: no registration model; a path that is a file, whose name is a number, or that holds the other
+        ValueError: a solver that cannot be a graph; a path that is a file, whose name is a number, or that holds the other
             format.
         OSError: the disk is full, or the folder cannot be written.
 
@@ -59,13 +59,13 @@ def export(model, path, *, format="tensorflow", verbose=1):
     folder = _served_folder(path, format)
     if format == "onnx":
         converter()  # refuses before any work is done
-    functions = signatures(model := _registration_model(model))
+    functions, variables = signatures(open_solver(solver))
     staged = folder / f".export-{uuid.uuid4().hex}"  # no number, and so no version to a server
     with written_aside(staged) as aside, _disk_errors(folder), without_xla():
         if format == "onnx":
             write_onnx(aside, functions)
         else:
-            warmed = _write_saved_model(aside, model, functions, folder.name)
+            warmed = _write_saved_model(aside, functions, variables, folder.name)
     version = _take_next_version(staged, folder)
     if format == "tensorflow" and not warmed and verbose:
         print(
@@ -75,9 +75,9 @@ def export(model, path, *, format="tensorflow", verbose=1):
     return version
 
 
-def _write_saved_model(folder, model, functions, name):
+def _write_saved_model(folder, functions, variables, name):
     root = tf.Module()
-    root.read = variables(model, functions)  # what is not an attribute of the root is not saved
+    root.read = variables  # what is not an attribute of the root is not saved
     tf.saved_model.save(root, str(folder), signatures=functions)
     return write_warmup(folder, name, functions)
 
@@ -102,16 +102,6 @@ def _served_folder(path, format):
                 f" for {format!r}."
             )
     return folder
-
-
-def _registration_model(model):
-    found = open_model(model)
-    if not isinstance(found, RegistrationModel):
-        raise ValueError(
-            "export expects a model of ds.models.registration_model, or a run of train-registration. Received:"
-            f" {type(found).__name__}."
-        )
-    return found
 
 
 def _take_next_version(staged, folder):

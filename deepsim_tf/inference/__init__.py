@@ -13,20 +13,21 @@ from deepsim_tf.inference.files import register_files
 from deepsim_tf.inference.flow_files import compose_files, invert_file, warp_file
 from deepsim_tf.inference.geometry import Geometry, place
 from deepsim_tf.inference.pair import Registered, register_pair
-from deepsim_tf.registration.loading import open_model
-from deepsim_tf.registration.refined import refine_flow
+from deepsim_tf.registration.loading import open_solver
+from deepsim_tf.registration.refined import Refined, refine_flow
 
 __all__ = [
     "Field",
     "Geometry",
     "InverseReport",
+    "Refined",
     "Registered",
     "compose",
     "compose_files",
     "inverse_report",
     "invert",
     "invert_file",
-    "open_model",
+    "open_solver",
     "place",
     "read_field",
     "refine_flow",

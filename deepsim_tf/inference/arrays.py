@@ -9,57 +9,67 @@ from deepsim_tf.data.sources import read_image
 from deepsim_tf.grids.fit import fit_image
 from deepsim_tf.grids.flow import flow_on_images
 from deepsim_tf.layers import warp
-from deepsim_tf.registration.loading import open_model
-from deepsim_tf.registration.refined import refine_flow
+from deepsim_tf.registration.loading import open_solver
+from deepsim_tf.registration.prediction import Pair
+from deepsim_tf.registration.refined import Refined
+
+MOST_CHANNELS = 4  # of an array of three axes that may be an image with channels or a volume
 
 
-def register(model, moving, fixed, *, refine=0):
+def register(solver, moving, fixed, *, refine=0):
     """Register one pair of images of any size, on the fixed image's grid.
 
-    Both are brought to the model's grid as its training images were (`image_fit`: centred, or resampled), and the flow
-    is brought back to the fixed image's grid. They may differ in size where the training images did. What the headers
-    of NIfTI and MGZ files say about voxel size, orientation and position is for `ds.inference.register_files`, which
-    also writes the result to files.
+    Both are brought to the solver's grid as a network's training images were (`image_fit`: centred, or resampled), and
+    the flow is brought back to the fixed image's grid. They may differ in size where the training images did. What the
+    headers of NIfTI and MGZ files say about voxel size, orientation and position is for `ds.inference.register_files`,
+    which also writes the result to files.
 
     Args:
-        model: a registration model, or the path of one, of its run folder, or of a VoxelMorph `.h5` file.
-        moving, fixed: float arrays (*spatial) or (*spatial, 1), scaled as the training images were; or paths of
-            image files (NIfTI, MGZ, TIFF, PNG, npy, npz), to which the model's own intensity rule is applied.
-        refine: steps of instance refinement after the network, see `ds.inference.refine_flow`; 0 for none.
+        solver: a registration model; the path of one, of its run folder, or of a VoxelMorph `.h5` file; any Solver, or a
+            function of {"moving", "fixed"}, images (batch, *spatial, channels), that gives {"flow"}.
+        moving, fixed: float arrays (*spatial) or (*spatial, channels), scaled as the training images were; or paths of
+            image files (NIfTI, MGZ, TIFF, PNG, npy, npz), to which the model's own intensity rule is applied. Where the
+            solver takes images of 2 and of 3 dimensions, an array of three axes is an image with channels if its last
+            axis is at most 4, else a volume.
+        refine: steps of instance refinement after the solver, see `ds.inference.refine_flow`; 0 for none.
 
     Returns:
-        dict of `warped` (*spatial of fixed, 1); `flow` (*spatial of fixed, ndim), the displacement in voxels of the
-        moving image, `warped(p) = moving(p + flow(p))`; `similarity_map` (*spatial of fixed) in [-1, 1] where the model
-        was trained with DeepSim, else None.
+        dict of `warped` (*spatial of fixed, channels); `flow` (*spatial of fixed, ndim), the displacement in voxels of
+        the moving image, `warped(p) = moving(p + flow(p))`; `similarity_map` (*spatial of fixed) in [-1, 1] where a
+        DeepSim is in the solver's objective, else None; `affine` (ndim + 1, ndim + 1), the affine part of the flow, from
+        voxels of fixed to voxels of moving, where the solver finds one, else None.
 
     Raises:
         ValueError: files that cannot be read, images of another dimension, integer images, NaN or infinity.
     """
-    model = open_model(model)
-    moving, fixed = (_as_image(model, name, image) for name, image in (("moving", moving), ("fixed", fixed)))
-    if model.image_fit is None:
+    solver = open_solver(solver)
+    moving, fixed = (_as_image(solver, name, image) for name, image in (("moving", moving), ("fixed", fixed)))
+    if solver.image_fit is None:
         checks.equal_shapes("register", moving=moving, fixed=fixed)
-    flow = predict_flow(model, moving, fixed, refine=refine)
+    prediction, flow = predict(Refined(solver, refine) if refine else solver, moving, fixed)
     warped = warp_image(moving, flow)
-    result = {"warped": warped, "flow": flow, "similarity_map": None}
-    if hasattr(model.similarity, "similarity_map"):
-        result["similarity_map"] = np.asarray(model.similarity.similarity_map(fixed[None], warped[None]))[0]
-    return result
+    semantic = None if solver.objective() is None else solver.objective().semantic
+    similarity_map = None if semantic is None else np.asarray(semantic.similarity_map(fixed[None], warped[None]))[0]
+    affine = None if prediction.affine is None else np.asarray(prediction.affine)[0]
+    return {"warped": warped, "flow": flow, "similarity_map": similarity_map, "affine": affine}
 
 
-def predict_flow(model, moving, fixed, *, refine=0):
-    """The flow (*spatial of fixed, ndim) for two images (*spatial, 1) of any size, after `refine` steps."""
-    fit = model.image_fit or "resample"
-    on_grid = [np.asarray(fit_image(image, model.shape, fit)) for image in (moving, fixed)]
-    flow = predict_on_grid(model, *on_grid)
-    if refine:
-        flow, _ = refine_flow(model, *on_grid, flow, steps=refine)
-    return flow_on_images(flow, fixed.shape[:-1], moving.shape[:-1], fit)
+def predict(solver, moving, fixed):
+    """Solve for two images (*spatial, channels) of any size.
 
-
-def predict_on_grid(model, moving, fixed):
-    """The flow (*model.shape, ndim) for two images (*model.shape, 1)."""
-    return np.asarray(model.predict_on_batch({"moving": moving[None], "fixed": fixed[None]})["flow"])[0]
+    Returns:
+        `(prediction, flow)`: the Prediction on the solver's grid, and the flow (*spatial of fixed, ndim) on the images'.
+    """
+    if solver.shape is None:
+        prediction = solver.solve(Pair(moving=moving[None], fixed=fixed[None]))
+        return prediction, np.asarray(prediction.flow)[0]
+    fit = solver.image_fit or "resample"
+    on_grid = {
+        name: np.asarray(fit_image(image, solver.shape, fit))[None]
+        for name, image in (("moving", moving), ("fixed", fixed))
+    }
+    prediction = solver.solve(Pair(**on_grid))
+    return prediction, flow_on_images(np.asarray(prediction.flow)[0], fixed.shape[:-1], moving.shape[:-1], fit)
 
 
 def warp_image(image, flow):
@@ -72,21 +82,24 @@ def warp_labels(labels, flow):
     return np.asarray(warp(labels[None, ..., None], flow[None], interpolation="nearest"))[0, ..., 0]
 
 
-def _as_image(model, name, image):
+def _as_image(solver, name, image):
+    """A file or an array as float32 (*spatial, channels), after the checks."""
     if isinstance(image, (str, os.PathLike)):
-        if model.intensity is None:
+        if solver.intensity is None:
             raise ValueError(
                 f"The model carries no intensity rule for files. Pass {name} as a float array scaled as the training"
                 " images were."
             )
-        image = read_image(image, model.intensity)
+        image = read_image(image, solver.intensity)
     image = np.asarray(image)
     checks.float_images("register", **{name: image})
     checks.finite_array("register", **{name: image})
-    ndim = len(model.shape)
+    ndim = solver.ndim
+    if ndim is None:
+        ndim = 2 if image.ndim == 2 or (image.ndim == 3 and image.shape[-1] <= MOST_CHANNELS) else 3
+    channels = solver.channels
     image = image[..., None] if image.ndim == ndim else image
-    if image.ndim != ndim + 1 or image.shape[-1] != 1:
-        raise ValueError(
-            f"register expects {ndim}-D images, (*spatial) or (*spatial, 1). Received: {name}.shape={image.shape}."
-        )
+    if image.ndim != ndim + 1 or (channels is not None and image.shape[-1] != channels):
+        shapes = "(*spatial) or (*spatial, 1)" if channels in (None, 1) else f"(*spatial, {channels})"
+        raise ValueError(f"register expects {ndim}-D images, {shapes}. Received: {name}.shape={image.shape}.")
     return image.astype("float32")

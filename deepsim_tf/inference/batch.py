@@ -13,7 +13,7 @@ from deepsim_tf.files import written_aside
 from deepsim_tf.formats import read_table, suffix_of
 from deepsim_tf.inference.files import REPORT, check_free, check_options, settings_of, write_registration
 from deepsim_tf.inference.pair import rule_of
-from deepsim_tf.registration.loading import open_model
+from deepsim_tf.registration.loading import open_solver
 
 EXPECTED = "Expected the columns moving, fixed and optionally name, one pair a row"
 SUMMARY = "summary.csv"
@@ -56,7 +56,7 @@ def register_pairs(model, pairs, out, *, refine=0, align="headers", intensity=No
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file. Choose another folder (--out).")
     check_options(align, intensity)
-    opened = open_model(model)
+    opened = open_solver(model)
     rule_of(opened, intensity)
     rows = []
     with tqdm.tqdm(found, desc="register", unit="pair", disable=not verbose, file=sys.stderr) as bar:

@@ -14,7 +14,7 @@ from deepsim_tf.inference.geometry import ALIGN
 from deepsim_tf.inference.pair import register_pair
 from deepsim_tf.inference.picture import save_picture
 from deepsim_tf.intensity.rules import parse_rule
-from deepsim_tf.registration.loading import open_model
+from deepsim_tf.registration.loading import open_solver
 
 REPORT = "registration.json"  # the last file of a folder to be written, and the sign that it is whole
 
@@ -53,7 +53,7 @@ def register_files(model, moving, fixed, out, *, refine=0, align="headers", inte
     for path in (moving, fixed):  # a wrong name shows before a model is loaded
         read_header(path)
     started = time.perf_counter()
-    opened = open_model(model)
+    opened = open_solver(model)
     loading = time.perf_counter() - started
     settings = settings_of(model, moving, fixed, refine=refine, align=align, intensity=intensity)
     return write_registration(opened, moving, fixed, out, settings, warn or _warn, loading)

@@ -41,17 +41,17 @@ class Geometry:
         return onto_grid(image, getattr(self, f"{name}_to_grid"), self.grid)[..., None]
 
 
-def place(model, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
+def place(solver, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
     """The Geometry of a pair of images.
 
     The grid lies along the fixed image's axes, permuted and flipped to the orientation of the model's training images.
     Its voxels have the training images' size, and its centre is that of the fixed field of view; for models that were
     trained on stretched images (`image_fit="resample"`), or that know no voxel size and no fit, it covers exactly the
     fixed field of view. The moving image lies where its header says. Without headers, both images are brought to the
-    grid as `ds.register` does.
+    grid as `ds.register` does. The grid of a solver without a shape of its own is the fixed image's.
 
     Args:
-        model: a registration model.
+        solver: a Solver.
         moving, fixed: Headers of the files (`data.volumes`).
         paths: their names, for messages.
         align: `"headers"`, or `"centres"`: the moving image is moved so that both fields of view have one centre.
@@ -60,7 +60,8 @@ def place(model, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
         ValueError: images of another dimension than the model's, or of which only one has a position in the world.
     """
     checks.known("align", align, ALIGN)
-    shape, ndim = tuple(model.shape), len(model.shape)
+    ndim = len(fixed.shape) if solver.ndim is None else solver.ndim
+    shape = fixed.shape if solver.shape is None else tuple(solver.shape)
     for path, header in zip(paths, (moving, fixed)):
         if len(header.shape) != ndim:
             raise ValueError(
@@ -78,8 +79,8 @@ def place(model, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
     known = {"grid": shape, "fixed_shape": fixed.shape, "moving_shape": moving.shape}
     known |= {"fixed_affine": fixed_affine, "moving_affine": moving_affine}
     if not is_world(fixed):
-        fit = model.image_fit or "resample"
-        if model.image_fit is None and moving.shape != fixed.shape:
+        fit = solver.image_fit or "resample"
+        if solver.image_fit is None and moving.shape != fixed.shape:
             raise ValueError(
                 f"{paths[0]} has shape {moving.shape}, {paths[1]} {fixed.shape}. Expected one shape, as the model's"
                 " training images had:"
@@ -89,12 +90,12 @@ def place(model, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
         known |= dict(zip(("fixed_to_grid", "moving_to_grid"), maps))
         return Geometry(**known, translation=np.zeros(ndim), unit="pixels", fit=fit)
 
-    oriented = _to_orientation(fixed_affine, fixed.shape, model.orientation)
+    oriented = _to_orientation(fixed_affine, fixed.shape, solver.orientation)
     sizes = np.rint(np.abs(split(oriented)[0]) @ fixed.shape).astype(
         int
     )  # of the fixed image, in the model's order of axes
     voxels = voxel_sizes(fixed_affine @ np.linalg.inv(oriented))
-    fixed_to_grid = joined(*_scaled(model, sizes, voxels)) @ oriented
+    fixed_to_grid = np.eye(ndim + 1) if solver.shape is None else joined(*_scaled(solver, sizes, voxels)) @ oriented
     centres = [
         affine @ [*((np.array(header.shape) - 1) / 2), 1]
         for affine, header in ((fixed_affine, fixed), (moving_affine, moving))
@@ -114,15 +115,14 @@ def _to_orientation(affine, shape, orientation):
     return np.linalg.inv(inv_ornt_aff(ornt_transform(io_orientation(affine), axcodes2ornt(orientation)), shape))
 
 
-def _scaled(model, sizes, voxels):
+def _scaled(solver, sizes, voxels):
     """Scale and offset, per axis, from voxels of an image of these sizes to those of the model's grid."""
-    how, factor = parse_fit(model.image_fit or ("resample" if model.spacing is None else "pad"))
+    how, factor = parse_fit(solver.image_fit or ("resample" if solver.spacing is None else "pad"))
     if how == "resample":
-        return to_grid(sizes, model.shape, "resample")
-    # "pad:2" is a grid of half the voxel size, averaged over blocks; a model of older versions does not know its
-    # spacing.
-    finer = voxels if model.spacing is None else np.divide(model.spacing, factor)
+        return to_grid(sizes, solver.shape, "resample")
+    # "pad:2" is a grid of half the voxel size, averaged over blocks.
+    finer = voxels if solver.spacing is None else np.divide(solver.spacing, factor)
     if np.allclose(voxels, finer, rtol=0.01):
-        return to_grid(sizes, model.shape, f"pad:{factor}")  # whole voxels are added, as in training
+        return to_grid(sizes, solver.shape, f"pad:{factor}")  # whole voxels are added, as in training
     scale = voxels / (finer * factor)
-    return scale, (np.array(model.shape) - 1) / 2 - scale * (sizes - 1) / 2
+    return scale, (np.array(solver.shape) - 1) / 2 - scale * (sizes - 1) / 2

@@ -11,12 +11,13 @@ from deepsim_tf.formats import read_header, read_volume
 from deepsim_tf.grids.sampling import spread
 from deepsim_tf.grids.world import is_world
 from deepsim_tf.inference.apply import warp_array
-from deepsim_tf.inference.arrays import predict_on_grid, warp_image
+from deepsim_tf.inference.arrays import warp_image
 from deepsim_tf.inference.field import Field, field_of
 from deepsim_tf.inference.geometry import Geometry, place
 from deepsim_tf.inference.placement import placement
 from deepsim_tf.intensity.rules import parse_rule
-from deepsim_tf.registration.refined import refine_flow
+from deepsim_tf.registration.prediction import Pair, Prediction
+from deepsim_tf.registration.refined import Refined
 
 FLOOR = 1e-9  # of det J in its logarithm, as in ds.metrics.sd_log_jacobian
 
@@ -48,15 +49,15 @@ class Registered:
     geometry: Geometry
 
 
-def register_pair(model, moving, fixed, *, refine=0, align="headers", intensity=None):
+def register_pair(solver, moving, fixed, *, refine=0, align="headers", intensity=None):
     """Register two image files, and measure the result; nothing is written.
 
     Args:
-        model: an opened registration model (`open_model`).
+        solver: an opened Solver (`open_solver`).
         moving, fixed: paths of the files.
-        refine: steps of `refine_flow` after the network.
+        refine: steps of `refine_flow` after the solver.
         align: see `geometry.place`.
-        intensity: rule for both files, instead of the model's own.
+        intensity: rule for both files, instead of the solver's own.
 
     Returns:
         Registered.
@@ -66,27 +67,27 @@ def register_pair(model, moving, fixed, *, refine=0, align="headers", intensity=
             rule.
     """
     started = time.perf_counter()
-    rule = rule_of(model, intensity)
+    rule = rule_of(solver, intensity)
     moving, fixed = Path(moving), Path(fixed)
     headers = read_header(moving), read_header(fixed)
-    geometry = place(model, *headers, paths=(moving, fixed), align=align)
+    geometry = place(solver, *headers, paths=(moving, fixed), align=align)
     scaled = {"moving": read_image(moving, rule), "fixed": read_image(fixed, rule)}
     overlap, warnings = placement(geometry, **scaled) if is_world(headers[1]) else (None, [])
-    on_grid = {name: geometry.onto_grid(name, image) for name, image in scaled.items()}
+    pair = Pair(**{name: geometry.onto_grid(name, image)[None] for name, image in scaled.items()})
 
     predicting = time.perf_counter()
-    flow = predict_on_grid(model, **on_grid)
+    prediction = solver.solve(pair)
     refining = time.perf_counter()
-    history = None
     if refine:
-        flow, history = refine_flow(model, **on_grid, flow=flow, steps=refine)
+        prediction = Refined(solver, refine).improve(pair, prediction)
     refined = time.perf_counter()
 
-    similarity, map_on_grid = _similarity(model.similarity, on_grid, warp_image(on_grid["moving"], flow))
+    flow = np.asarray(prediction.flow)[0]
+    similarity, map_on_grid = _similarity(solver.objective(), pair, flow)
     field = field_of(flow, geometry)
     determinant = field.determinant()
     log_jacobian = np.log(np.maximum(determinant, FLOOR, dtype=np.float64)).astype(np.float32)
-    before = field_of(np.zeros_like(flow), geometry)  # as the images lie before the network
+    before = field_of(np.zeros_like(flow), geometry)  # as the images lie before any flow
     images = {"fixed": scaled["fixed"], "moving": warp_array(scaled["moving"], geometry.moving_affine, before)}
     images["warped"] = warp_array(scaled["moving"], geometry.moving_affine, field)
     mean, largest = field.lengths()
@@ -97,7 +98,7 @@ def register_pair(model, moving, fixed, *, refine=0, align="headers", intensity=
         "displacement": {"mean": mean, "max": largest, "unit": field.unit},
         "placement": overlap,
         "align": {"by": align, "translation": _lps(-geometry.translation)},
-        "refinement": None if history is None else {"steps": len(history["loss"]) - 1, **history},
+        "refinement": _told(prediction),
         "grid": {
             "shape": list(geometry.grid),
             "voxel_size": np.linalg.norm(geometry.grid_affine[:-1, :-1], axis=0).tolist(),
@@ -123,13 +124,13 @@ def register_pair(model, moving, fixed, *, refine=0, align="headers", intensity=
     )
 
 
-def rule_of(model, intensity=None):
-    """The intensity rule for files: the one that is given, or the model's own.
+def rule_of(solver, intensity=None):
+    """The intensity rule for files: the one that is given, or the solver's own.
 
     Raises:
         ValueError: neither, or an unknown rule.
     """
-    rule = intensity or model.intensity
+    rule = intensity or solver.intensity
     if rule is None:
         raise ValueError(
             "The model carries no intensity rule for files. Name the one its training images had (--intensity), such"
@@ -140,24 +141,32 @@ def rule_of(model, intensity=None):
     return rule
 
 
-def _similarity(loss, on_grid, warped):
-    """({measure, before, after, better}, similarity map after) of the model's own similarity, on its grid.
+def _similarity(objective, pair, flow):
+    """({measure, before, after, better}, similarity map after) of a solver's objective, on its grid.
 
-    (None, None) where it has none.
+    (None, None) where it has none; the map is None where no DeepSim is among its similarities.
     """
-    if loss is None:
+    if objective is None:
         return None, None
-    fixed, moving, warped = on_grid["fixed"][None], on_grid["moving"][None], warped[None]
-    if hasattr(loss, "similarity_map"):
-        before, after = (np.asarray(loss.similarity_map(fixed, image))[0] for image in (moving, warped))
-        return {
-            "measure": "DeepSim",
-            "before": float(before.mean()),
-            "after": float(after.mean()),
-            "better": "higher",
-        }, after
-    before, after = (float(loss(fixed, image)) for image in (moving, warped))
-    return {"measure": f"{type(loss).__name__} (loss)", "before": before, "after": after, "better": "lower"}, None
+    warped = warp_image(pair.moving[0], flow)[None]
+    semantic = objective.semantic
+    if semantic is not None and len(objective.similarity) == 1:
+        before, after = (np.asarray(semantic.similarity_map(pair.fixed, image))[0] for image in (pair.moving, warped))
+        measured = {"before": float(before.mean()), "after": float(after.mean()), "better": "higher"}
+        return {"measure": "DeepSim", **measured}, after
+    flows = np.zeros_like(flow)[None], flow[None]
+    before, after = (
+        float(objective.terms(pair, Prediction(flow=some, warped=image))["similarity"])
+        for some, image in zip(flows, (pair.moving, warped), strict=True)
+    )
+    found = {"measure": f"{objective.title} (loss)", "before": before, "after": after, "better": "lower"}
+    return found, None if semantic is None else np.asarray(semantic.similarity_map(pair.fixed, warped))[0]
+
+
+def _told(prediction):
+    """What a refinement tells of itself, for registration.json; None without one."""
+    history = prediction.extra.get("history")
+    return None if history is None else {"steps": len(history[0]["loss"]) - 1, **history[0]}
 
 
 def _lps(vector):

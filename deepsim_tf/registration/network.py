@@ -1,9 +1,6 @@
 """The registration network: moving and fixed image in, warped image and flow out, trained without ground truth."""
 
-import math
-
 import keras
-import tensorflow as tf
 
 from deepsim_tf import checks
 from deepsim_tf.grids.fit import parse_fit
@@ -14,14 +11,17 @@ from deepsim_tf.networks.checked import Checked, dtype_policy
 from deepsim_tf.networks.trainer import Updates, batch_size, mean_results, whole
 from deepsim_tf.networks.unet import resolve_features
 from deepsim_tf.registration.graph import registration_network
-from deepsim_tf.registration.objective import Objective
+from deepsim_tf.registration.objective import objective
+from deepsim_tf.registration.prediction import Pair, Prediction
+from deepsim_tf.registration.solver import Solver
 
-LOSSES = {"mse": keras.losses.MeanSquaredError, "mae": keras.losses.MeanAbsoluteError}  # Keras's own, by name
+
+TERMS = ("similarity", "regularizer", "supervised", "dice")  # of the loss, and in validation
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class RegistrationModel(Updates, Checked, keras.Model):
-    """A registration network with its own loss, `similarity(fixed, warped) + weight * regularizer(flow)`.
+class RegistrationModel(Updates, Checked, Solver, keras.Model):
+    """A registration network, a Solver, with its own loss, `similarity(fixed, warped) + weight * regularizer(flow)`.
 
     Make one with `registration_model`. Called on {"moving", "fixed"}, images (batch, *shape, 1), it gives {"warped",
     "flow"}.
@@ -61,16 +61,11 @@ class RegistrationModel(Updates, Checked, keras.Model):
         self.policy = policy or keras.config.dtype_policy().name
         with dtype_policy(self.policy):
             self.network = registration_network(self.shape, backbone, self.features, int_steps, batch_norm, dropout)
-        self.similarity, self.regularizer, self.supervised, self.weight, self.supervised_weight = (
-            None,
-            None,
-            None,
-            None,
-            None,
-        )
-        self._trackers = {
-            name: keras.metrics.Mean(name=name) for name in ("similarity", "regularizer", "supervised", "dice")
-        }
+        self.channels = 1
+        self.similarity = self.regularizer = self.supervised = None
+        self.weight = self.supervised_weight = None
+        self._objective, self._terms = None, []
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in TERMS}
         self.built = True
 
     def __call__(self, inputs, *args, **kwargs):
@@ -109,8 +104,9 @@ class RegistrationModel(Updates, Checked, keras.Model):
 
         Args:
             optimizer: a Keras optimiser.
-            similarity: a Keras loss on (fixed, warped), or "mse" or "mae".
-            regularizer: a Keras loss on (ignored, flow), or on the velocity with `int_steps > 0`. Default: none.
+            similarity: a Keras loss on (fixed, warped), "mse" or "mae", or a list of (loss, factor), whose sum is taken.
+            regularizer: a Keras loss on (ignored, flow), or on the velocity with `int_steps > 0`; or a list of (loss,
+                factor). Default: none.
             weight: of the regulariser, lambda in the paper.
             supervised: a Keras loss on one-hot label maps, (fixed, warped), each (batch, *spatial, classes), which is
                 added: with `keras.losses.MeanSquaredError()` and LocalNCC this is the paper's NCC_sup. Labels are
@@ -118,68 +114,49 @@ class RegistrationModel(Updates, Checked, keras.Model):
             supervised_weight: of that loss.
             **kwargs: see keras.Model.compile; `jit_compile` is False by default.
         """
-        for name, value in (("weight of the regulariser", weight), ("supervised_weight", supervised_weight)):
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be a finite number, 0 or more. Received: {name.split()[0]}={value}.")
-        if supervised is not None and self.classes is None:
+        goal = objective(
+            similarity,
+            regularizer,
+            weight,
+            supervised=supervised,
+            supervised_weight=supervised_weight,
+            classes=self.classes,
+        )
+        if goal.supervised and self.classes is None:
             raise ValueError(
                 "supervised compares labels, and the model does not know their number: pass classes to"
                 " registration_model."
             )
-        for name, loss in (("similarity", similarity), ("regularizer", regularizer), ("supervised", supervised)):
-            if isinstance(loss, str):
-                checks.known(name, loss, LOSSES)
-            elif loss is not None and not isinstance(loss, keras.losses.Loss):
-                raise ValueError(
-                    f"{name} must be a keras.losses.Loss, as in ds.losses, or one of {', '.join(LOSSES)}. Received:"
-                    f" {loss!r}."
-                )
         if self.policy == "mixed_float16":  # Keras looks at the policy of this wrapper, which is float32
             optimizer = keras.optimizers.get(optimizer)
             if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, **kwargs)
-        self.similarity = LOSSES[similarity]() if isinstance(similarity, str) else similarity
-        self.regularizer = LOSSES[regularizer]() if isinstance(regularizer, str) else regularizer
-        self.supervised = LOSSES[supervised]() if isinstance(supervised, str) else supervised
+        self._objective = goal
+        self._terms = [loss for group in (goal.similarity, goal.regularizer, goal.supervised) for loss, _ in group]
+        self.similarity, self.regularizer, self.supervised = (
+            _given(argument, group)
+            for argument, group in zip(
+                (similarity, regularizer, supervised), (goal.similarity, goal.regularizer, goal.supervised), strict=True
+            )
+        )
         self.weight, self.supervised_weight = float(weight), float(supervised_weight)
+        for name in goal.names:
+            if name not in self._trackers:
+                self._trackers[name] = keras.metrics.Mean(name=name)
 
     def objective(self):  # a property would be saved by Keras as another part of the model
-        """The loss without its supervised term, an Objective; its similarity is None before `compile`."""
-        return Objective(self.similarity, self.regularizer, self.weight)
+        """The Objective that `compile` made; None before."""
+        return self._objective
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Similarity, weighted regulariser and weighted supervised term; `sample_weight` goes to the similarity."""
-        loss, similarity, regularizer = self.objective().terms(
-            x["moving"],
-            x["fixed"],
-            y_pred["flow"],
-            warped=y_pred["warped"],
-            field=y_pred.get("velocity"),
-            sample_weight=sample_weight,
-        )
-        self._track("similarity", similarity, x)
-        self._track("regularizer", regularizer, x)
-        if self.supervised is not None:
-            supervised = self._compare_labels(y, y_pred["flow"])
-            self._track("supervised", supervised, x)
-            loss += self.supervised_weight * supervised
+        prediction = Prediction(flow=y_pred["flow"], warped=y_pred["warped"], velocity=y_pred.get("velocity"))
+        terms = self._objective.terms(Pair(**x, **(y or {})), prediction, sample_weight=sample_weight)
+        loss = terms.pop("loss")
+        for name, value in terms.items():
+            self._trackers[name].update_state(whole(value), sample_weight=batch_size(x))
         return loss
-
-    def _track(self, name, term, x):
-        self._trackers[name].update_state(whole(term), sample_weight=batch_size(x))
-
-    def _compare_labels(self, y, flow):
-        if y is None:
-            raise ValueError("The supervised term needs labels in the training data. Received: images alone.")
-        labels = (
-            checks.labels_in_graph("A registration model", y[name], self.classes)
-            for name in ("fixed_labels", "moving_labels")
-        )
-        fixed, moving = (
-            tf.one_hot(part, self.classes) for part in labels
-        )  # (batch, *spatial) -> (batch, *spatial, classes)
-        return self.supervised(fixed, warp(moving, flow))
 
     def forward(self, x, training):
         """The outputs of `call`, and the velocity."""
@@ -202,13 +179,34 @@ class RegistrationModel(Updates, Checked, keras.Model):
         Of all replicas, so far in this epoch.
         """
         labelled = keras.utils.unpack_x_y_sample_weight(data)[1] is not None
-        terms = ["similarity", "regularizer", *(["supervised"] if self.supervised is not None else [])]
-        terms += ["dice"] if labelled and not training else []
+        terms = [*self._objective.names, *(["dice"] if labelled and not training else [])]
         return mean_results({"loss": self._loss_tracker, **{name: self._trackers[name] for name in terms}})
 
     def predict_step(self, data):
         """Predict, after the same check of the images."""
         return self(self.unpack_data(data)[0], training=False)
+
+    def solve(self, pair):
+        """See `Solver.solve`."""
+        return Prediction(**self.predict_on_batch(pair.images))
+
+    def integration(self):
+        """The network in two: up to the padded velocity at half resolution, and from there to flow and velocity.
+
+        See `Solver.integration`; the second part takes the fixed image too, for its size.
+        """
+        if not self.int_steps:
+            return None
+        network = self.network
+        velocity = network.get_layer("velocity_half").output
+        end = [network.output[name] for name in ("flow", "velocity")]
+        return keras.Model(network.input, velocity), keras.Model([velocity, network.input["fixed"]], end)
+
+    def graph(self):
+        """See `Solver.graph`."""
+        # `.variables` would add the state of dropout
+        variables = [weight.value for weight in self.network.weights]
+        return lambda images: self.network(images, training=False)["flow"], variables
 
     def unpack_data(self, data):
         """(x, y, sample_weight), after a check of the images."""
@@ -254,6 +252,13 @@ class RegistrationModel(Updates, Checked, keras.Model):
             "jit_compile": self.jit_compile,
             **({"accumulation": self.accumulation} if self.accumulation > 1 else {}),
         }
+
+
+def _given(argument, group):
+    """What `compile` was given: a loss (strings become one), a list of (loss, factor), or None."""
+    if isinstance(argument, (list, tuple)):
+        return [(loss, factor) for (loss, _), (_, factor) in zip(group, argument, strict=True)]
+    return group[0][0] if group else None
 
 
 def registration_model(

@@ -8,36 +8,37 @@ import numpy as np
 
 from deepsim_tf import checks
 from deepsim_tf._compat import vxm
+from deepsim_tf.registration.prediction import Prediction
+from deepsim_tf.registration.solver import Solver
 
 
-class VoxelMorphModel:
-    """A trained `VxmDense` behind the interface of a registration model, to register with; it cannot be trained here.
+class VoxelMorphModel(Solver):
+    """A trained `VxmDense` as a Solver; it cannot be trained here.
 
-    Such a file holds the network and no more. Its attributes are those that registration needs: `shape`; `intensity`
-    "minmax", VoxelMorph's own scaling; `image_fit`, `spacing` and `orientation` None; `similarity` None, so that there
-    is no similarity map.
+    Such a file holds the network and no more: there is no loss in it to refine a flow with, nor a similarity map.
+    Intensities are brought to [0, 1] by "minmax", as VoxelMorph's own scripts do.
 
     Args:
         network: a `vxm.networks.VxmDense` of one image channel.
     """
 
+    channels, intensity = 1, "minmax"
+
     def __init__(self, network):
         self.network, self.shape = network, tuple(int(n) for n in network.inputs[0].shape[1:-1])
-        self.intensity, self.image_fit, self.spacing, self.orientation, self.similarity = (
-            "minmax",
-            None,
-            None,
-            None,
-            None,
-        )
-        # The flow at full resolution; the model's own outputs are the warped image and the field before its
-        # integration.
+        # The flow at full resolution; the model's own outputs are the warped image and the field before it is integrated.
         self._predictor = keras.Model(network.inputs, [network.outputs[0], network.references.pos_flow])
 
-    def predict_on_batch(self, images):
-        """{"moving", "fixed"}, each (batch, *shape, 1) -> {"warped", "flow"}, as a registration model gives them."""
-        warped, flow = self._predictor.predict_on_batch([np.asarray(images["moving"]), np.asarray(images["fixed"])])
-        return {"warped": warped, "flow": flow}
+    def solve(self, pair):
+        """See `Solver.solve`."""
+        warped, flow = self._predictor.predict_on_batch([np.asarray(pair.moving), np.asarray(pair.fixed)])
+        return Prediction(flow=flow, warped=warped)
+
+    def graph(self):
+        """See `Solver.graph`."""
+        return lambda images: self._predictor([images["moving"], images["fixed"]], training=False)[1], [
+            weight.value for weight in self.network.weights
+        ]
 
 
 def is_voxelmorph_file(path):

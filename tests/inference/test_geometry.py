@@ -209,7 +209,7 @@ def test_data_sets_and_models_remember_orientation_and_voxel_size(tmp_path):
     assert read_header(tmp_path / "0.nii.gz").orientation == "LAS"
     model = wavy_model(shape, spacing=images.spacing, orientation=images.orientation)
     model.save(tmp_path / "model.keras")
-    loaded = inference.open_model(tmp_path / "model.keras")
+    loaded = inference.open_solver(tmp_path / "model.keras")
     assert (loaded.spacing, loaded.orientation) == ((2.0, 3.0, 4.0), "LAS")
 
 

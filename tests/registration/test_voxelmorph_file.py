@@ -65,7 +65,7 @@ def test_a_file_of_keras_2_opens_too(file, texture, expected, tmp_path):
 
 
 def test_files_are_scaled_as_voxelmorph_scales_them(file, texture, tmp_path):
-    model = inference.open_model(file)
+    model = inference.open_solver(file)
     moving, fixed = texture(SHAPE, count=2)
     for name, image in (("moving", moving), ("fixed", fixed)):
         np.save(tmp_path / f"{name}.npy", 1000 * image[..., 0])
@@ -89,5 +89,5 @@ def test_other_files_are_refused_in_one_line(network, tmp_path):
         ("dense", "a Keras model of another kind"),
     ]:
         with pytest.raises(ValueError, match=match) as error:
-            inference.open_model(tmp_path / f"{name}.h5")
+            inference.open_solver(tmp_path / f"{name}.h5")
         assert "\n" not in str(error.value)
