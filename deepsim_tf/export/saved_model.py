@@ -47,7 +47,7 @@ def export(solver, path, *, format="tensorflow", verbose=1):
         pathlib.Path of the version folder.
 
     Raises:
-        ValueError: a solver that cannot be a graph; a path that is a file, whose name is a number, or that holds the other
+        ValueError: a solver that cannot be a graph; a path that is a file, a number, or holds the other
             format.
         OSError: the disk is full, or the folder cannot be written.
 

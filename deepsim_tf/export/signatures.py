@@ -7,7 +7,6 @@ from deepsim_tf.grids.fit_graph import fit_images
 from deepsim_tf.grids.flow_graph import flow_on_images
 from deepsim_tf.intensity.rules_graph import apply_intensity
 from deepsim_tf.layers import warp
-from deepsim_tf.losses import DeepSim
 
 
 def signatures(solver):

@@ -25,8 +25,8 @@ def register(solver, moving, fixed, *, refine=0):
     which also writes the result to files.
 
     Args:
-        solver: a registration model; the path of one, of its run folder, or of a VoxelMorph `.h5` file; any Solver, or a
-            function of {"moving", "fixed"}, images (batch, *spatial, channels), that gives {"flow"}.
+        solver: a registration model; the path of one, of its run folder, or of a VoxelMorph `.h5` file; any Solver, or
+            a function of {"moving", "fixed"}, images (batch, *spatial, channels), that gives {"flow"}.
         moving, fixed: float arrays (*spatial) or (*spatial, channels), scaled as the training images were; or paths of
             image files (NIfTI, MGZ, TIFF, PNG, npy, npz), to which the model's own intensity rule is applied. Where the
             solver takes images of 2 and of 3 dimensions, an array of three axes is an image with channels if its last
@@ -36,8 +36,8 @@ def register(solver, moving, fixed, *, refine=0):
     Returns:
         dict of `warped` (*spatial of fixed, channels); `flow` (*spatial of fixed, ndim), the displacement in voxels of
         the moving image, `warped(p) = moving(p + flow(p))`; `similarity_map` (*spatial of fixed) in [-1, 1] where a
-        DeepSim is in the solver's objective, else None; `affine` (ndim + 1, ndim + 1), the affine part of the flow, from
-        voxels of fixed to voxels of moving, where the solver finds one, else None.
+        DeepSim is in the solver's objective, else None; `affine` (ndim + 1, ndim + 1), the affine part of the flow,
+        from voxels of fixed to voxels of moving, where the solver finds one, else None.
 
     Raises:
         ValueError: files that cannot be read, images of another dimension, integer images, NaN or infinity.
@@ -58,7 +58,8 @@ def predict(solver, moving, fixed):
     """Solve for two images (*spatial, channels) of any size.
 
     Returns:
-        `(prediction, flow)`: the Prediction on the solver's grid, and the flow (*spatial of fixed, ndim) on the images'.
+        `(prediction, flow)`: the Prediction on the solver's grid, and the flow (*spatial of fixed, ndim) on the
+        images'.
     """
     if solver.shape is None:
         prediction = solver.solve(Pair(moving=moving[None], fixed=fixed[None]))

@@ -15,8 +15,8 @@ def open_solver(solver):
     """The Solver that is meant.
 
     Args:
-        solver: a Solver, such as a registration model; a run folder of train-registration; a `.keras` file; an `.h5` file
-            of VoxelMorph's `VxmDense`; any callable on {"moving", "fixed"} (batch, *spatial, channels) that gives
+        solver: a Solver, such as a registration model; a run folder of train-registration; a `.keras` file; an `.h5`
+            file of VoxelMorph's `VxmDense`; any callable on {"moving", "fixed"} (batch, *spatial, channels) that gives
             {"flow"}; or None for identity, no registration.
 
     Raises:

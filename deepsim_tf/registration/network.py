@@ -15,7 +15,6 @@ from deepsim_tf.registration.objective import objective
 from deepsim_tf.registration.prediction import Pair, Prediction
 from deepsim_tf.registration.solver import Solver
 
-
 TERMS = ("similarity", "regularizer", "supervised", "dice")  # of the loss, and in validation
 
 
@@ -104,7 +103,8 @@ class RegistrationModel(Updates, Checked, Solver, keras.Model):
 
         Args:
             optimizer: a Keras optimiser.
-            similarity: a Keras loss on (fixed, warped), "mse" or "mae", or a list of (loss, factor), whose sum is taken.
+            similarity: a Keras loss on (fixed, warped), "mse" or "mae", or a list of (loss, factor), whose sum is
+                taken.
             regularizer: a Keras loss on (ignored, flow), or on the velocity with `int_steps > 0`; or a list of (loss,
                 factor). Default: none.
             weight: of the regulariser, lambda in the paper.

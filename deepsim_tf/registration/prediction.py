@@ -11,8 +11,8 @@ class Pair:
     Attributes:
         moving, fixed: (batch, *spatial, channels), float.
         moving_labels, fixed_labels: (batch, *spatial) integers, or None. Only guidance reads them.
-        moving_mask, fixed_mask: (batch, *spatial), weights of the voxels, 0 where they do not count, or None. The moving
-            one moves with its image.
+        moving_mask, fixed_mask: (batch, *spatial), weights of the voxels, 0 where they do not count, or None. The
+            moving one moves with its image.
     """
 
     moving: Any

@@ -55,10 +55,10 @@ def refine_flow(solver, moving, fixed, flow, *, steps, learning_rate=0.1, patien
         loss(flow) = similarity(fixed, moving o flow) + weight * regularizer(flow)
 
     A network that was trained on many pairs leaves an error on each, which a few steps of descent on that pair reduce.
-    What is varied is a velocity on a grid of half the resolution, integrated by scaling and squaring. It starts at zero,
-    and gives a correction u that comes before the solver's flow, p -> p + u(p) + flow(p + u(p)): as u is diffeomorphic,
-    the sum folds where the solver's flow does, and hardly elsewhere. Where that flow is the integral of a velocity
-    (`int_steps` of a network), it starts as this velocity, which the regulariser sees, too.
+    What is varied is a velocity on a grid of half the resolution, integrated by scaling and squaring. It starts at
+    zero, and gives a correction u that comes before the solver's flow, p -> p + u(p) + flow(p + u(p)): as u is
+    diffeomorphic, the sum folds where the solver's flow does, and hardly elsewhere. Where that flow is the integral of
+    a velocity (`int_steps` of a network), it starts as this velocity, which the regulariser sees, too.
     A supervised term of the training is left out: there are no labels at registration.
 
     Returned is the flow with the lowest loss among those that fold no larger a fraction of the voxels than the start
@@ -77,8 +77,9 @@ def refine_flow(solver, moving, fixed, flow, *, steps, learning_rate=0.1, patien
             `patience` steps.
 
     Returns:
-        (flow, history): the flow (*solver.shape, ndim), float32; and a dict of lists with an entry for the start and one
-        for each step, `loss`, `similarity`, `regularizer` and their parts by name (`Objective.terms`), with `best`, the
+        (flow, history): the flow (*solver.shape, ndim), float32; and a dict of lists with an entry for the start and
+        one for each step, `loss`, `similarity`, `regularizer` and their parts by name (`Objective.terms`), with `best`,
+        the
         step whose flow is returned: 0 where none was better than the start.
 
     Raises:

@@ -1,4 +1,7 @@
-"""What `evaluate`, `register`, `export`, the report and the statistics may ask of whatever registers images: a Solver."""
+"""What `evaluate`, `register`, `export`, the report and the statistics may ask of whatever registers images.
+
+A Solver.
+"""
 
 import numpy as np
 
@@ -14,8 +17,8 @@ class Solver:
         shape: spatial shape of the grid that it works on, a tuple; images are brought to it. None: any.
         channels: number of channels of the images; None: any.
         ndim: 2 or 3; None: both.
-        intensity: the rule by name that brings the intensities of files to what it knows (`deepsim_tf.intensity`); None:
-            it knows none, and files need one to be named.
+        intensity: the rule by name that brings the intensities of files to what it knows (`deepsim_tf.intensity`);
+            None: it knows none, and files need one to be named.
         image_fit: how images of another size are brought to `shape` (`deepsim_tf.grids`), or None.
         spacing: size of a voxel of that grid in mm, one number an axis; None: unknown, or any.
         orientation: where the axes of that grid point, as in "RAS"; None: unknown, or any.
@@ -56,8 +59,8 @@ class Solver:
         """For a solver that can be written as a TensorFlow graph, what `export` saves.
 
         Returns:
-            `(flow, variables)`: a function of {"moving", "fixed"}, tensors (batch, *shape, channels), that gives the flow
-            (batch, *shape, ndim), and the list of tf.Variables that it reads.
+            `(flow, variables)`: a function of {"moving", "fixed"}, tensors (batch, *shape, channels), that gives the
+            flow (batch, *shape, ndim), and the list of tf.Variables that it reads.
 
         Raises:
             ValueError: it cannot.
@@ -81,8 +84,8 @@ class FunctionSolver(Solver):
     """A function, or a Keras model, as a Solver.
 
     Args:
-        function: takes {"moving", "fixed"}, images (batch, *spatial, channels), and gives {"flow": (batch, *spatial, ndim)}
-            in voxels.
+        function: takes {"moving", "fixed"}, images (batch, *spatial, channels), and gives {"flow": (batch, *spatial,
+            ndim)} in voxels.
     """
 
     def __init__(self, function):

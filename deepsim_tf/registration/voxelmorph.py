@@ -26,7 +26,8 @@ class VoxelMorphModel(Solver):
 
     def __init__(self, network):
         self.network, self.shape = network, tuple(int(n) for n in network.inputs[0].shape[1:-1])
-        # The flow at full resolution; the model's own outputs are the warped image and the field before it is integrated.
+        # The flow at full resolution; the model's own outputs are the warped image and the field before it is
+        # integrated.
         self._predictor = keras.Model(network.inputs, [network.outputs[0], network.references.pos_flow])
 
     def solve(self, pair):

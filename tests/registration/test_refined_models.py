@@ -81,7 +81,7 @@ def test_a_model_without_a_loss_is_refused(shifted):
     model = ds.models.registration_model(SHAPE, features=(2, 2))
     with pytest.raises(
         ValueError,
-        match=r"this model has none: it was saved without compile, or is a VoxelMorph \.h5 file or a function\. Register without",
+        match=r"this model has none: .* or is a VoxelMorph \.h5 file or a function\. Register",
     ):
         refine_flow(model, *shifted(), zero(), steps=1)
 
