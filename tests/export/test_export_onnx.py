@@ -32,7 +32,7 @@ def test_onnxruntime_gives_the_numbers_of_tensorflow(model, tmp_path):
         "similarity": {"fixed": fixed, "warped": moving},
         "warp_labels": {"labels": (moving[..., 0] / 1000).astype("int32"), "flow": flow},
     }
-    functions = signatures(model)
+    functions, _ = signatures(model)
     assert {path.stem for path in version.iterdir()} == set(functions) == set(inputs)
     for name, arrays in inputs.items():
         session = onnxruntime.InferenceSession(version / f"{name}.onnx")
