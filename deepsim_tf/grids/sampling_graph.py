@@ -18,7 +18,8 @@ def sample_at(images, points, *, interpolation="linear"):
     Args:
         images: tensor (batch, *spatial, channels).
         points: one tensor (batch, *grid) per spatial axis: the coordinates on that axis, in voxels, float32 or
-            float64. Beyond the border the border's value continues.
+            float64. Beyond the border the border's value continues. Where one is NaN or infinite the linear value is
+            NaN, and the nearest, as labels know no NaN, that of the voxel with this coordinate 0.
         interpolation: `"linear"`, or `"nearest"` for labels (keeps their dtype).
 
     Returns:
@@ -31,11 +32,16 @@ def sample_at(images, points, *, interpolation="linear"):
     images, ndim, dtype = tf.convert_to_tensor(images), len(points), points[0].dtype
     size = tf.shape(images)
     last = tf.cast(size[1:-1] - 1, dtype)  # highest coordinate on each axis
-    points = [tf.clip_by_value(p, 0, last[d]) for d, p in enumerate(points)]
+    nan = tf.constant(float("nan"), dtype)
+    points = [tf.where(tf.math.is_finite(p), tf.clip_by_value(p, 0, last[d]), nan) for d, p in enumerate(points)]
 
     channels = images.shape[-1] if images.shape[-1] is not None else size[-1]
     voxels = tf.reshape(images, [-1, channels])  # the whole batch in one list of voxels
     first = tf.reshape(tf.range(size[0]), [-1] + [1] * ndim)  # (batch, 1, ..): number of each image
+
+    def whole(d, p):
+        """Indices on axis d. NaN becomes any integer, or none, by device: no index may lie outside the image."""
+        return tf.clip_by_value(tf.cast(p, tf.int32), 0, size[1 + d] - 1)
 
     def gather(corner):
         index = first
@@ -44,14 +50,14 @@ def sample_at(images, points, *, interpolation="linear"):
         return tf.gather(voxels, index)  # (batch, *spatial, channels)
 
     if interpolation == "nearest":
-        warped = gather([tf.cast(tf.round(p), tf.int32) for p in points])
+        warped = gather([whole(d, tf.round(p)) for d, p in enumerate(points)])
     else:
-        low = [tf.floor(p) for p in points]
-        high = [tf.minimum(a + 1, last[d]) for d, a in enumerate(low)]
         # The weight of the low neighbour is 1 - fraction, of the high one fraction; at the last voxel both are the same
         # voxel.
-        fraction = [p - a for p, a in zip(points, low)]
-        index = [[tf.cast(a, tf.int32) for a in side] for side in (low, high)]
+        floors = [tf.floor(p) for p in points]
+        fraction = [p - a for p, a in zip(points, floors)]
+        low = [whole(d, a) for d, a in enumerate(floors)]
+        index = [low, [tf.minimum(a + 1, size[1 + d] - 1) for d, a in enumerate(low)]]
         weight = [[1 - f for f in fraction], fraction]
         warped = 0.0
         for corner in itertools.product((0, 1), repeat=ndim):

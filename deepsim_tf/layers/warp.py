@@ -27,7 +27,9 @@ def warp(images, flow, *, interpolation="linear"):
     """Sample `images` at p + flow(p): `warped = images o flow`, on the grid of `flow`.
 
     Beyond the border the border's value continues (corners aligned). The numbers are those of
-    `vxm.layers.SpatialTransformer`, which maps over the batch instead.
+    `vxm.layers.SpatialTransformer`, which maps over the batch instead. Where a component of the displacement is NaN or
+    infinite, the linearly warped voxel is NaN, so that a loss sees it; `"nearest"`, whose labels know no NaN, reads
+    the voxel with that coordinate 0.
 
     Args:
         images: tensor (batch, *spatial, channels).

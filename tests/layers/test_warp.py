@@ -108,6 +108,32 @@ def test_the_gradient_is_that_of_finite_differences(shape, rng):
     )
 
 
+@pytest.mark.parametrize("xla", [False, True], ids=["plain", "xla"])
+@pytest.mark.parametrize("interpolation", ["linear", "nearest"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_displacement_that_is_not_finite_is_no_gather_error(shape, interpolation, xla, rng):
+    images, flow = images_and_flow(shape, rng, batch=2, channels=1)
+    broken = np.zeros((2, *shape), bool)
+    for k, value in enumerate([np.nan, np.inf, -np.inf]):
+        where = (k % 2, *[k + 1] * len(shape))
+        flow[(*where, k % len(shape))], broken[where] = value, True
+
+    def step(images, flow):
+        with tf.GradientTape() as tape:
+            tape.watch((images, flow))
+            warped = warp(images, flow, interpolation=interpolation)
+        return warped, *tape.gradient(warped, (images, flow), unconnected_gradients="zero")
+
+    warped, _, to_flow = tf.function(step, jit_compile=xla)(tf.constant(images), tf.constant(flow))
+    replaced = np.where(broken[..., None], 0, flow)
+    expected = warp(images, replaced.astype("float32"), interpolation=interpolation).numpy()
+    np.testing.assert_allclose(warped.numpy()[~broken], expected[~broken], atol=1e-6)
+    if interpolation == "linear":
+        assert np.isnan(warped.numpy()[broken]).all() and np.isfinite(to_flow.numpy()[~broken]).all()
+    else:  # a voxel of the image, as labels know no NaN
+        assert np.isin(warped.numpy()[broken], images).all()
+
+
 def test_half_precision_still_addresses_the_voxels_of_a_large_image(mixed_float16):
     # float16 knows whole numbers up to 2048 only
     image = np.linspace(0, 1, 4000, dtype="float32").reshape(1, 1, 4000, 1)
