@@ -45,7 +45,7 @@ def rate(count, function):
 
 def measure(dataset, folder, mode):
     """(images or pairs a second, what they are)."""
-    make = DATASETS[dataset]
+    make = DATASETS[dataset].load
     if mode in ("cold", "memory"):
         images = make(folder, "train", cache=None if mode == "cold" else "memory")
         first = rate(len(images), images.check)
@@ -63,16 +63,12 @@ def measure(dataset, folder, mode):
             make(folder, "train", cache=cache).check()
             again = make(folder, "train", cache=cache)
             return rate(len(again), again.check), "by another ImageSet, as after a kill"
-    return pipeline(make(folder, "train"), mode)
+    return pipeline(dataset, make(folder, "train"), mode)
 
 
-def pipeline(images, mode):
+def pipeline(dataset, images, mode):
     """Pairs a second out of `registration_dataset`, batch 1."""
-    spatial = (
-        ds.augmentation.RandomAffine()
-        if len(images.shape) == 2
-        else ds.augmentation.RandomAffine(rotation=5, scale=(1, 1), shear=0)
-    )
+    spatial = DATASETS[dataset].augmentation(len(images.shape))
     intensity = [ds.augmentation.RandomBiasField(), ds.augmentation.RandomGamma(), ds.augmentation.RandomNoise()]
     augment = {"pipeline": None, "pipeline + spatial": spatial}.get(
         mode, ds.augmentation.Compose([spatial, *intensity])

@@ -4,8 +4,11 @@ ValueErrors that name the argument, what was expected and received.
 """
 
 import contextlib
+import dataclasses
 import os
 import re
+import types
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +20,96 @@ def known(argument, value, options):
     """Refuse a name that is not in the list of known ones."""
     if value not in options:
         raise ValueError(f"Unknown {argument} {value!r}. Available: {', '.join(map(str, options))}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """An argument that an entry of a table offers by name, for recipes and the command.
+
+    Args:
+        kind: what it takes, as an annotation writes it: int, float, bool, str, None, list[int], list[str],
+            typing.Literal["a", "b"], or several with |.
+        about: what it is, in one line without a full stop, for help and docs.
+    """
+
+    kind: object
+    about: str
+
+    def parse(self, name, text):
+        """The value that a text stands for, as on a command line: `9`, `0.1`, `true`, `none`, `level_1,level_2`."""
+        for kind in _kinds(self.kind):
+            with contextlib.suppress(ValueError):
+                return _parsed(text, kind)
+        raise ValueError(f"{name} must be {_words(self.kind)}. Received: {name}={text}.")
+
+
+def options(what, name, values, tables):
+    """Refuse options that an entry of a table does not have, and values of another kind than they take.
+
+    Args:
+        what: of what kind the entries are, such as "dataset".
+        name: the entry whose options are given.
+        values: dict from option to value.
+        tables: dict from each entry's name to its options, a dict from name to Option.
+    """
+    for option, value in values.items():
+        if option not in tables[name]:
+            owners = ", ".join(repr(owner) for owner in tables if option in tables[owner])
+            hint = f"It belongs to {what} {owners}. " if owners else ""
+            hint += f"Available: {', '.join(tables[name]) or 'none'}."
+            raise ValueError(f"{what} {name!r} has no option {option!r}. {hint}")
+        if not is_a(value, tables[name][option].kind):
+            expected = _words(tables[name][option].kind)
+            raise ValueError(f"{option} of {what} {name!r} must be {expected}. Received: {option}={value!r}.")
+
+
+def is_a(value, kind):
+    """Whether a value is of a kind, as annotations write it.
+
+    int, float (takes an int too), str, bool, None, dict, list[int], list[str], tuple[int, ...], Literal, or several
+    with |.
+    """
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return any(is_a(value, part) for part in parts)
+    if origin is typing.Literal:
+        return isinstance(value, str) and value in parts
+    if origin in (tuple, list):  # a list may be written as a tuple, which JSON makes one
+        return isinstance(value, (list, tuple)[origin is tuple :]) and all(is_a(item, parts[0]) for item in value)
+    if kind is None or isinstance(value, bool):
+        return value is None if kind is None else kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _kinds(kind):
+    """The alternatives of a kind, of which text comes last: everything is text."""
+    parts = typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
+    return sorted(parts, key=lambda part: part is str)
+
+
+def _parsed(text, kind):
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is list:
+        return [parts[0](part) for part in text.split(",")]
+    words = {word: word for word in parts} if origin is typing.Literal else {}
+    words |= {"none": None} if kind in (None, types.NoneType) else {}
+    words |= {"true": True, "false": False} if kind is bool else {}
+    if words:
+        if text not in words:
+            raise ValueError
+        return words[text]
+    return kind(text)
+
+
+def _words(kind):
+    """A kind in words."""
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", list[int]: "whole numbers"}
+    names |= {list[str]: "names", None: "none", types.NoneType: "none", os.PathLike: "a path"}
+    found = []
+    for part in _kinds(kind):
+        literal = typing.get_origin(part) is typing.Literal
+        found += map(repr, typing.get_args(part)) if literal else [names.get(part) or f"a {part.__name__}"]
+    return " or ".join(found)
 
 
 def image_shape(shape):

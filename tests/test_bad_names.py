@@ -24,7 +24,7 @@ SHAPE = (16, 16)
             "Unknown dataset 'oasis'. Available: phc-u373, platelet-em, brain-mri, hippocampus, csv",
         ),
         (lambda: recipes.segmentation("synthetic-cells", "gpu"), "Unknown preset 'gpu'. Available: cpu"),
-        (lambda: recipes.segmentation("phc-u373", "tpu"), "Unknown preset 'tpu'. Available: gpu, paper, cpu"),
+        (lambda: recipes.segmentation("phc-u373", "tpu"), "Unknown preset 'tpu'. Available: cpu, gpu, paper"),
         (
             lambda: recipes.registration("synthetic-cells", "cpu", "ssim"),
             "Unknown loss 'ssim'. Available: mse, ncc, ncc-sup, nmi",

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from deepsim_tf.grids.sampling_graph import sample_at
 
+VOLUMES = {"rotation": 5.0, "scale": (1.0, 1.0), "shear": 0.0}  # the paper's for 3-D data; the defaults are for 2-D
+
 
 class RandomAffine:
     """Rotate, scale, shear, move and flip each sample of a batch at random.

@@ -2,11 +2,13 @@
 
 import click
 
+from deepsim_tf import checks, recipes
 from deepsim_tf.cli.options import READING, VERBOSE, reading, with_options
 from deepsim_tf.data.freesurfer.prepare import prepare_brain_mri
-from deepsim_tf.data.sets.download import DOWNLOADS
 from deepsim_tf.data.sets.download import download as download_dataset
 from deepsim_tf.recipes import check as dataset_check
+
+PUBLISHED = [name for name, entry in recipes.DATASETS.items() if entry.download]
 
 
 @click.command()
@@ -15,11 +17,12 @@ from deepsim_tf.recipes import check as dataset_check
 @VERBOSE
 def download(dataset, folder, verbose):
     """Fetch and unpack a dataset that its authors publish."""
-    path = download_dataset(dataset, folder, verbose=verbose)
+    checks.known("dataset", dataset, PUBLISHED)
+    path = download_dataset(recipes.DATASETS[dataset].download, folder, verbose=verbose)
     click.echo(f"{dataset} is in {path}. Use it with: --dataset {dataset} --data {path}")
 
 
-download.help += f"\n\nDATASET is one of: {', '.join(DOWNLOADS)}."
+download.help += f"\n\nDATASET is one of: {', '.join(PUBLISHED)}."
 
 
 @click.group()

@@ -4,9 +4,10 @@ import numpy as np
 from nibabel.orientations import inv_ornt_aff, io_orientation
 from skimage.filters import threshold_otsu
 
+from deepsim_tf.augmentation.spatial import VOLUMES
 from deepsim_tf.grids.affine import mapped, split, voxel_sizes
 
-ROTATION = 5.0  # degrees: the augmentation of volumes in `recipes`; images are turned all the way round
+ROTATION = VOLUMES["rotation"]  # degrees; images are turned all the way round
 LEAST_OVERLAP = 0.5  # of the smaller field of view, or of the smaller box around a foreground
 FARTHEST = 0.2  # between the centres of the foregrounds, of the diagonal of the fixed one's box
 LEAST_COVERAGE = 0.9  # of the fixed foreground, by the model's grid

@@ -5,7 +5,7 @@ import contextlib
 from deepsim_tf import checks
 from deepsim_tf.data.pairing import SPLITS
 from deepsim_tf.data.problems import NoImages
-from deepsim_tf.recipes import DATASETS, check_options
+from deepsim_tf.recipes import DATASETS, check_dataset_options
 
 
 def check_dataset(dataset, path, *, verbose=1, **options):
@@ -24,12 +24,12 @@ def check_dataset(dataset, path, *, verbose=1, **options):
         ValueError: unknown dataset or option.
     """
     checks.known("dataset", dataset, DATASETS)
-    check_options(dataset, options)
+    check_dataset_options(dataset, options)
     lines, problems, pairs = [], [], {}
     # The rows of a CSV file are looked through once, whatever their split.
     for split in (None,) if dataset == "csv" else SPLITS:
         try:
-            images = DATASETS[dataset](path, split, cache=None, problems=problems, **options)
+            images = DATASETS[dataset].load(path, split, cache=None, problems=problems, **options)
             images.check(problems=problems, verbose=verbose)
         except NoImages as error:
             lines.append(f"{split}: none")
@@ -58,7 +58,7 @@ def _for_a_training(dataset, path, pairs, options):
         pairs = {}
         for split in ("train", "val"):
             with contextlib.suppress(ValueError):
-                pairs[split] = len(DATASETS[dataset](path, split, cache=None, **options).pairs())
+                pairs[split] = len(DATASETS[dataset].load(path, split, cache=None, **options).pairs())
     notes = [
         f"note: no {split} images; a training needs train and val" for split in ("train", "val") if split not in pairs
     ]

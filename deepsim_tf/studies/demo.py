@@ -4,7 +4,7 @@ import pathlib
 
 from deepsim_tf import recipes, training
 from deepsim_tf.evaluation.compare import evaluate_runs
-from deepsim_tf.recipes.losses import LOSSES
+from deepsim_tf.losses.table import LOSSES
 from deepsim_tf.studies.saying import say
 
 DEMO = ("mse", "ncc", "deepsim")

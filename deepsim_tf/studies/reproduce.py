@@ -12,7 +12,7 @@ from deepsim_tf import checks, recipes, training
 from deepsim_tf.evaluation.compare import Background, evaluate_runs
 from deepsim_tf.evaluation.noise import SIGMAS
 from deepsim_tf.files import written_aside
-from deepsim_tf.recipes.losses import LOSSES
+from deepsim_tf.losses.table import LOSSES
 from deepsim_tf.studies.saying import say
 from deepsim_tf.studies.sweep import EXTENSIONS, FACTORS, sweep
 from deepsim_tf.training import runs

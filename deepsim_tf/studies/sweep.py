@@ -7,7 +7,7 @@ import pandas
 from deepsim_tf import checks, recipes, training
 from deepsim_tf.evaluation.measure import evaluate
 from deepsim_tf.files import written_aside
-from deepsim_tf.recipes.losses import LOSSES
+from deepsim_tf.losses.table import LOSSES
 from deepsim_tf.studies.saying import say
 
 FACTORS = (0.25, 1.0, 4.0)  # of the preset's lambda

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import pathlib
-import types
-import typing
 
 import pandas
 
@@ -88,39 +86,19 @@ def read_config(folder):
 def read_recipe(folder):
     """The recipe of a run folder."""
     config = read_config(folder)
-    kinds = {
-        kind.task: kind for kind in (recipes.SegmentationRecipe, recipes.AutoencoderRecipe, recipes.RegistrationRecipe)
-    }
     try:
-        checks.known("task", config["task"], list(kinds))
-        recipe = kinds[config["task"]](
-            **{**config["recipe"], "features": config["recipe"]["features"] and tuple(config["recipe"]["features"])}
-        )
+        checks.known("task", config["task"], recipes.TASKS)
+        features = config["recipe"]["features"]
+        recipe = recipes.TASKS[config["task"]](**{**config["recipe"], "features": features and tuple(features)})
         for field in dataclasses.fields(recipe):
-            if not _is_a(getattr(recipe, field.name), field.type):
+            if not checks.is_a(getattr(recipe, field.name), field.type):
                 raise ValueError(f"{field.name} is {getattr(recipe, field.name)!r}")
-        for name, options in (("dataset", recipes.DATASETS), ("loss", recipes.LOSSES)):
-            if hasattr(recipe, name):
-                checks.known(name, getattr(recipe, name), options)
+        recipes.check_names(recipe)
         return recipe
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(
             f"{folder}/config.json holds no recipe of this version ({error}). Train again, in another folder."
         ) from None
-
-
-def _is_a(value, kind):
-    """Whether a value is of a type, as annotations write it.
-
-    Int, float, str, bool, dict, tuple[int, ...], or several with |.
-    """
-    if isinstance(kind, types.UnionType):
-        return any(_is_a(value, part) for part in typing.get_args(kind))
-    if typing.get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(_is_a(item, int) for item in value)
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def read_history(folder):

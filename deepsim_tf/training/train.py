@@ -7,7 +7,7 @@ import tempfile
 
 import keras
 
-from deepsim_tf import data, distribute, losses, models
+from deepsim_tf import data, distribute, models
 from deepsim_tf.files import written_aside
 from deepsim_tf.networks.checked import dtype_policy
 from deepsim_tf.training.callbacks import Events, RunFolder
@@ -90,7 +90,7 @@ def train_registration(recipe, folder, *, strategy=None, devices=None, max_skipp
             orientation=train.orientation,
             **recipe.network,
         )
-        goal = {"regularizer": losses.Diffusion(), "weight": recipe.weight, "supervised": recipe.supervised()}
+        goal = {"regularizer": recipe.regularization(), "weight": recipe.weight, "supervised": recipe.supervised()}
         model.compile(recipe.optimizer(), similarity, **goal, accumulation=recipe.accumulation)
     return _fit(model, recipe, folder, data.registration_dataset, train, val, strategy, max_skipped, verbose)
 

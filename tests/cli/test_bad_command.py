@@ -126,7 +126,7 @@ def test_a_damaged_dataset_is_one_line_that_names_the_file(refused, u373, tmp_pa
 )
 def test_wrong_arguments_are_one_line(refused, monkeypatch, tmp_path, arguments, words):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(recipes, "SYNTHETIC_PAIRS", {"train": 2, "val": 1})
+    monkeypatch.setattr("deepsim_tf.recipes.datasets.SYNTHETIC_PAIRS", {"train": 2, "val": 1})
     assert words in refused(*arguments.split())
     assert list(tmp_path.iterdir()) == []
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pandas
 import pytest
+from entries import smaller
 
 from deepsim_tf import recipes
 from deepsim_tf.cli import main
@@ -25,9 +26,7 @@ def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         dataset = "synthetic-platelet"
-        patch.setitem(recipes.DATASETS, dataset, lambda root, split, **_: images(split))
-        for presets in (recipes.SEGMENTATION, recipes.REGISTRATION):
-            patch.setitem(presets, (dataset, "cpu"), PRESET)
+        patch.setitem(recipes.DATASETS, dataset, smaller(dataset, images, PRESET))
         assert main(f"train-segmentation --dataset {dataset} --out {out}/segmentation --verbose 0".split()) == 0
         options = (
             f"--loss deepsim --extractor {out}/segmentation --weight 0.5 --seed 3 --epochs 3 --out {out}/deepsim"

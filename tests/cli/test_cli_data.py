@@ -7,9 +7,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from deepsim_tf import recipes
 from deepsim_tf.cli import main
 from deepsim_tf.data.freesurfer import subject as freesurfer_subject
-from deepsim_tf.data.sets import download
+from deepsim_tf.data.sets import phc_u373
 
 TALAIRACH = "MNI Transform File\nLinear_Transform =\n1 0 0 2\n0 1 0 -3\n0 0 1 4;\n"
 AFFINE = np.array(
@@ -78,8 +79,9 @@ def test_wrong_arguments_are_one_line(arguments, words, capsys, tmp_path, monkey
 
 
 def test_without_a_network_a_download_says_so_in_one_line(tmp_path, capsys, monkeypatch):
-    nowhere = dataclasses.replace(download.DOWNLOADS["phc-u373"], url="http://127.0.0.1:9/PhC-C2DH-U373.zip")
-    monkeypatch.setitem(download.DOWNLOADS, "phc-u373", nowhere)
+    nowhere = dataclasses.replace(phc_u373.DOWNLOAD, url="http://127.0.0.1:9/PhC-C2DH-U373.zip")
+    entry = dataclasses.replace(recipes.DATASETS["phc-u373"], download=nowhere)
+    monkeypatch.setitem(recipes.DATASETS, "phc-u373", entry)
     assert main(["download", "phc-u373", str(tmp_path), "--verbose", "0"]) == 2
     error = capsys.readouterr().err
     assert (

@@ -21,7 +21,8 @@ COUNT = {"train": 12, "val": 5, "test": 2}
 def small(root, split, **_):
     return ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split])
 
-recipes.DATASETS["synthetic-platelet"] = small
+import dataclasses
+recipes.DATASETS["synthetic-platelet"] = dataclasses.replace(recipes.DATASETS["synthetic-platelet"], load=small)
 SIZE = {"downsample": 2, "backbone": "paper", "features": (2, 4), "dropout": False, "batch_size": 4}
 SIZE |= {"epochs": 2, "steps_per_epoch": 10, "extractor": sys.argv[1] + "/extractor.keras"}
 recipe = recipes.registration("synthetic-platelet", "cpu", "deepsim", **SIZE)

@@ -2,9 +2,9 @@
 
 import runpy
 
-import deepsim_tf as ds  # isort: skip
 import pandas
 import pytest
+from entries import few_platelets
 from places import ROOT
 
 from deepsim_tf import recipes
@@ -19,13 +19,7 @@ TINY = {"features": (2, 4), "epochs": 1, "steps_per_epoch": 2, "batch_size": 2}
 def tiny():
     """The synthetic dataset with few small pairs, and presets of two steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            recipes.DATASETS,
-            DATASET,
-            lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]),
-        )
-        for presets in (recipes.SEGMENTATION, recipes.REGISTRATION):
-            patch.setitem(presets, (DATASET, "cpu"), TINY)
+        patch.setitem(recipes.DATASETS, DATASET, few_platelets(COUNT, TINY))
         yield
 
 

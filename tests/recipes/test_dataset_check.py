@@ -243,7 +243,7 @@ def test_unknown_datasets_and_options_are_refused(table, capsys):
     )
     code, lines = check(capsys, "hippocampus", table, "--slices")
     assert code == 2 and lines == [
-        "deepsim: dataset 'hippocampus' has no option 'slices'. It belongs to dataset 'csv'."
+        "deepsim: dataset 'hippocampus' has no option 'slices'. It belongs to dataset 'csv'. Available: none."
     ]
     with pytest.raises(ValueError, match="dataset 'csv' has no option 'depth'. Available: intensity, shape, fit"):
         check_dataset("csv", table, depth=3)
@@ -251,6 +251,6 @@ def test_unknown_datasets_and_options_are_refused(table, capsys):
 
 def test_synthetic_data_have_no_problem():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deepsim_tf.recipes.SYNTHETIC_PAIRS", {"train": 2, "val": 1, "test": 1})
+        patch.setattr("deepsim_tf.recipes.datasets.SYNTHETIC_PAIRS", {"train": 2, "val": 1, "test": 1})
         lines, problems = check_dataset("synthetic-cells", None, verbose=0)
     assert not problems and [line.split(":")[0] for line in lines] == ["train", "val", "test"]

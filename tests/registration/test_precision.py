@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pandas
 import pytest
+from entries import smaller
 
 from deepsim_tf import recipes, training
 
@@ -60,7 +61,7 @@ def test_deepsim_compares_the_features_of_a_float16_extractor_in_float32(mixed_f
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_a_recipe_trains_in_half_precision(precision, tmp_path, monkeypatch):
     tiny = ds.data.synthetic("platelet", "train", size=(32, 32), count=2)
-    monkeypatch.setitem(recipes.DATASETS, "synthetic-platelet", lambda root, split, **_: tiny)
+    monkeypatch.setitem(recipes.DATASETS, "synthetic-platelet", smaller("synthetic-platelet", lambda split: tiny))
     size = {"features": (2,), "epochs": 1, "steps_per_epoch": 2, "batch_size": 2, "precision": precision}
     model = training.train_registration(
         recipes.registration("synthetic-platelet", "cpu", "ncc", **size), tmp_path / "run", verbose=0
@@ -72,7 +73,7 @@ def test_a_recipe_trains_in_half_precision(precision, tmp_path, monkeypatch):
     assert keras.models.load_model(tmp_path / "run/model.keras").policy == f"mixed_{precision}"
 
 
-def test_float32_is_the_recipe_of_the_runs_before_there_was_a_choice():
-    assert recipes.registration("synthetic-platelet", "cpu", "mse", precision="float32").precision is None
+def test_float32_is_the_default_and_another_precision_is_named():
+    assert recipes.registration("synthetic-platelet", "cpu", "mse").precision == "float32"
     with pytest.raises(ValueError, match="Unknown precision 'half'. Available: float32, bfloat16, float16"):
         recipes.registration("synthetic-platelet", "cpu", "mse", precision="half")

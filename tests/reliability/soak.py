@@ -25,7 +25,6 @@ from hypothesis import strategies as st
 from resources import growth, limited
 from targets import KINDS, target, tiny_models
 
-from deepsim_tf import recipes
 from deepsim_tf.files import versions
 
 SHAPE = (16, 20)
@@ -40,7 +39,7 @@ def fuzz(cases, folder):
     for name, share in KINDS.items():
         (folder / name).mkdir()
         found = target(name, folder / name, models)
-        with limited(), mock.patch.object(recipes, "SYNTHETIC_PAIRS", {"val": 1}):
+        with limited(), mock.patch("deepsim_tf.recipes.datasets.SYNTHETIC_PAIRS", {"val": 1}):
             yield name, *_judge_many(found, max(1, round(share * cases / 2000)), folder)
 
 

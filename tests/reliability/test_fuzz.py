@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 from resources import limited
 from targets import KINDS, target, tiny_models
 
-from deepsim_tf import recipes
-
 CASES = {name: 5 if name.startswith("model.") else 10 for name in KINDS}  # 150; a network takes a second to load
 
 
@@ -19,7 +17,7 @@ def models(tmp_path_factory):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_damaged_file_is_refused_in_one_line_and_changes_nothing(name, models, tmp_path, monkeypatch):
-    monkeypatch.setattr(recipes, "SYNTHETIC_PAIRS", {"val": 1})
+    monkeypatch.setattr("deepsim_tf.recipes.datasets.SYNTHETIC_PAIRS", {"val": 1})
     found = target(name, tmp_path, models)
     assert name == "config.json" or found.judge(found.content) == "accepted"
     outcomes = []

@@ -1,9 +1,13 @@
 """`reproduce`: every step of the comparison on tiny data, and its restart."""
 
+import importlib
+
 import deepsim_tf as ds  # isort: skip
+import keras
 import numpy as np
 import pandas
 import pytest
+from entries import few_platelets
 
 from deepsim_tf import recipes, studies, training
 from deepsim_tf.cli import main
@@ -19,20 +23,16 @@ def out(tmp_path_factory):
     """A folder of a reproduction with two losses and two weights each."""
     folder = tmp_path_factory.mktemp("reproduce")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            recipes.DATASETS,
-            DATASET,
-            lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]),
-        )
-        for presets in (recipes.SEGMENTATION, recipes.AUTOENCODER, recipes.REGISTRATION):
-            patch.setitem(presets, (DATASET, "cpu"), TINY)
+        patch.setitem(recipes.DATASETS, DATASET, few_platelets(COUNT, TINY))
         study = "--losses ncc-sup,deepsim-ae --factors 1,4 --extensions 0 --noise 0,0.3 --extractor-epochs 2"
         command = f"reproduce --dataset {DATASET} {study} --out {folder} --verbose 0"
         assert main(command.split()) == 0
         before = {path: path.stat().st_mtime_ns for path in folder.glob("*/**/model.keras")}
         # Once more: nothing is trained again, up to the comparison, which is left out here.
-        patch.setattr(studies, "evaluate_runs", lambda *args, **kwargs: None)
-        patch.setattr(training.keras.Model, "fit", lambda *args, **kwargs: pytest.fail("trained again"))
+        patch.setattr(
+            importlib.import_module("deepsim_tf.studies.reproduce"), "evaluate_runs", lambda *args, **kwargs: None
+        )
+        patch.setattr(keras.Model, "fit", lambda *args, **kwargs: pytest.fail("trained again"))
         assert main(command.split()) == 0
         assert (
             before == {path: path.stat().st_mtime_ns for path in folder.glob("*/**/model.keras")} and len(before) == 5
@@ -113,13 +113,13 @@ def test_methods_are_compared_at_a_smoothness_that_most_sweeps_reach():
     ],
 )
 def test_a_sweep_goes_on_beyond_an_end_that_is_its_best(dice_of, factors, extensions, expected, tmp_path, monkeypatch):
-    monkeypatch.setitem(recipes.WEIGHTS[DATASET], "mse", 0.04)
+    monkeypatch.setitem(recipes.DATASETS[DATASET].weights, "mse", 0.04)
     monkeypatch.setattr(training, "train_registration", lambda *args, **kwargs: None)
 
     def measured(folder, recipe, verbose):
         return pandas.DataFrame({"dice": [dice_of(recipe.weight)], "sd_log_jacobian": 0.1, "folds": 0.0})
 
-    monkeypatch.setattr(studies, "_measured", measured)
+    monkeypatch.setattr(importlib.import_module("deepsim_tf.studies.sweep"), "_measured", measured)
     table = studies.sweep(DATASET, "cpu", "mse", tmp_path, factors=factors, extensions=extensions, verbose=0)
     assert table["weight"].tolist() == expected and table["chosen"].sum() == 1
     assert table["dice"].isna().all() or table.loc[table["chosen"], "dice"].tolist() == [table["dice"].max()]

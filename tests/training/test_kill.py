@@ -24,11 +24,10 @@ from places import ROOT
 PRESET = {"backbone": "paper", "features": (2,), "epochs": 5, "steps_per_epoch": 5, "batch_size": 2, "accumulation": 2}
 PRESET |= {"learning_rate": 1e-4, "patience": 2}
 SERVER = f"""
-import functools, os, resource, signal, sys, time, traceback
+import dataclasses, functools, os, resource, signal, sys, time, traceback
 import deepsim_tf as ds
 import numpy as np
 from deepsim_tf import cli, recipes, training
-from deepsim_tf.recipes import presets
 
 def tell(word):
     os.write(1, (word + "\\n").encode())
@@ -76,9 +75,11 @@ HOOKS = {{
 }}
 
 def train(folder, hook, *arguments):
-    presets.REGISTRATION["synthetic-platelet", "cpu"] = {PRESET}
-    recipes.DATASETS["synthetic-platelet"] = lambda root, split, **_: ds.data.synthetic(
-        "platelet", split, size=(32, 32), count={{"train": 8, "val": 2}}[split])
+    recipes.DATASETS["synthetic-platelet"] = dataclasses.replace(
+        recipes.DATASETS["synthetic-platelet"],
+        load=lambda root, split, **_: ds.data.synthetic(
+            "platelet", split, size=(32, 32), count={{"train": 8, "val": 2}}[split]),
+        presets={{"cpu": recipes.Preset({PRESET})}})
     training.RunFolder = functools.partial(Told, every=-1, inside=-1)  # a checkpoint after every batch
     HOOKS[hook](*arguments)
     options = ["--dataset", "synthetic-platelet", "--loss", "mse", "--verbose", "0", "--out", folder]

@@ -8,9 +8,9 @@ import numpy as np
 import pandas
 import pytest
 import tensorflow as tf
+from entries import smaller
 
 from deepsim_tf import cli, recipes, training
-from deepsim_tf.recipes import presets
 from deepsim_tf.training import nonfinite
 
 BAD = 2.0  # the brightest voxel of an image that is bad
@@ -155,12 +155,8 @@ def tiny(monkeypatch):
 
     def make(count):
         fixed = [j for _, j in images("train").pairs()][:count]
-        monkeypatch.setitem(
-            recipes.DATASETS,
-            "synthetic-platelet",
-            lambda root, split, **_: images(split, fixed if split == "train" else ()),
-        )
-        monkeypatch.setitem(presets.REGISTRATION, ("synthetic-platelet", "cpu"), PRESET)
+        bad = smaller("synthetic-platelet", lambda split: images(split, fixed if split == "train" else ()), PRESET)
+        monkeypatch.setitem(recipes.DATASETS, "synthetic-platelet", bad)
         monkeypatch.setattr(recipes.RegistrationRecipe, "similarity", lambda self: Fragile())
         monkeypatch.setattr(training, "RunFolder", functools.partial(training.RunFolder, every=-1, inside=-1))
         train = images("train", fixed)

@@ -24,7 +24,7 @@ def test_config_json_holds_task_recipe_seed_and_versions(tmp_path):
     assert (config["recipe"]["seed"], config["recipe"]["epochs"], config["recipe"]["weight"]) == (
         0,
         3,
-        recipes.WEIGHTS["synthetic-platelet"]["mse"],
+        0.1,
     )
     assert {"python", "tensorflow", "keras", "voxelmorph", "numpy"} <= set(config["versions"])
     assert config["versions"]["voxelmorph"] == "0.2"
@@ -37,10 +37,11 @@ def test_the_recipe_comes_back_from_the_folder(tmp_path):
 
 
 def test_every_preset_resolves_to_a_recipe_of_its_task():
-    for dataset, preset in recipes.SEGMENTATION:
-        assert recipes.segmentation(dataset, preset, data="anywhere").task == "segmentation"
-    for dataset, preset in recipes.REGISTRATION:
-        assert recipes.registration(dataset, preset, "ncc", data="anywhere").weight == recipes.WEIGHTS[dataset]["ncc"]
+    for dataset, entry in recipes.DATASETS.items():
+        for preset in entry.presets:
+            assert recipes.segmentation(dataset, preset, data="anywhere").task == "segmentation"
+            assert recipes.autoencoder(dataset, preset, data="anywhere").task == "autoencoder"
+            assert recipes.registration(dataset, preset, "ncc", data="anywhere").task == "registration"
 
 
 def test_changes_replace_fields_and_none_changes_nothing():

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas
 import pytest
+from entries import few_platelets
 
 from deepsim_tf import recipes, training
 from deepsim_tf.training import runs
@@ -23,11 +24,7 @@ SLOW = {"patience": 2, "learning_rate": 1e-4, "augment": "none"}  # no progress 
 def tiny_data():
     """The dataset synthetic-platelet with few small pairs, and a checkpoint after every epoch."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            recipes.DATASETS,
-            "synthetic-platelet",
-            lambda root, split, **_: ds.data.synthetic("platelet", split, size=(32, 32), count=COUNT[split]),
-        )
+        patch.setitem(recipes.DATASETS, "synthetic-platelet", few_platelets(COUNT))
         patch.setattr(training, "RunFolder", functools.partial(training.RunFolder, every=-1))
         yield
 
@@ -65,7 +62,7 @@ def test_the_history_has_a_row_an_epoch_with_losses_and_times(finished):
     assert table["epoch"].tolist() == [1, 2, 3, 4]
     assert table["step"].tolist() == [3, 6, 9, 12]
     assert table["seconds"].is_monotonic_increasing and (table["seconds_per_step"] > 0).all()
-    weight = recipes.WEIGHTS["synthetic-platelet"]["mse"]
+    weight = 0.1
     np.testing.assert_allclose(table["loss"], table["similarity"] + weight * table["regularizer"], rtol=1e-5)
 
 
@@ -82,7 +79,7 @@ def test_the_saved_model_is_the_returned_one(finished):
     assert (loaded.classes, loaded.intensity, loaded.weight) == (
         3,
         "none",
-        recipes.WEIGHTS["synthetic-platelet"]["mse"],
+        0.1,
     )
 
 

@@ -11,7 +11,6 @@ import pooch
 import requests
 from tqdm import tqdm
 
-from deepsim_tf import checks
 from deepsim_tf.files import written_aside
 
 TIMEOUT = 20, 60  # seconds to connect, and between two pieces of an answer
@@ -19,29 +18,23 @@ TIMEOUT = 20, 60  # seconds to connect, and between two pieces of an answer
 
 @dataclasses.dataclass(frozen=True)
 class Download:
-    """Where a dataset is.
+    """Where a dataset is published.
 
-    The zip's address, the folder in it, what that folder must hold, and size (bytes) and sha256 where known.
+    Args:
+        url: address of the zip.
+        name: of the folder in it.
+        needed: folders that it must hold.
+        size, sha256: of the zip, size in bytes, where they are known.
     """
 
     url: str
     name: str
-    needed: tuple
+    needed: tuple[str, ...]
     size: int | None = None
     sha256: str | None = None
 
 
-DOWNLOADS = {
-    # The challenge publishes neither size nor hash.
-    "phc-u373": Download(
-        "http://data.celltrackingchallenge.net/training-datasets/PhC-C2DH-U373.zip",
-        "PhC-C2DH-U373",
-        ("01", "02", "01_ST/SEG", "02_ST/SEG"),
-    ),
-}
-
-
-def download(dataset, folder, *, url=None, verbose=1):
+def download(source, folder, *, url=None, verbose=1):
     """Fetch a public dataset and unpack it; where it is already there, do nothing.
 
     The zip is fetched and unpacked in a temporary folder inside `folder`: the dataset appears complete or not at all,
@@ -49,26 +42,25 @@ def download(dataset, folder, *, url=None, verbose=1):
     to be cited.
 
     Args:
-        dataset: "phc-u373".
+        source: the Download of a data set, as in `recipes.DATASETS["phc-u373"].download`.
         folder: where to put it; room is needed for the zip and for its contents.
         url: another address of the same zip, such as a mirror's.
         verbose: 0 for no progress bar and no messages.
 
     Returns:
-        pathlib.Path of the dataset, FOLDER/PhC-C2DH-U373, as `phc_u373` and --data take it.
+        pathlib.Path of the dataset, such as FOLDER/PhC-C2DH-U373, as its function and --data take it.
 
     Raises:
-        ValueError: unknown dataset, no connection, an error or a truncated answer of the server, another size or hash
+        ValueError: no connection, an error or a truncated answer of the server, another size or hash
             than expected, a damaged or malicious zip, one without the dataset, a folder that cannot be written.
 
     Example:
-        >>> root = download("phc-u373", "data")
+        >>> root = download(recipes.DATASETS["phc-u373"].download, "data")
         >>> images = ds.data.phc_u373(root, "train")
 
     Reference: celltrackingchallenge.net/2d-datasets
     """
-    checks.known("dataset", dataset, DOWNLOADS)
-    source, folder = DOWNLOADS[dataset], Path(folder)
+    folder = Path(folder)
     target, url = folder / source.name, url or source.url
     if target.exists():
         _check_contents(target, source, f"{target} exists, but is incomplete", "Remove it to download it again.")
@@ -79,12 +71,12 @@ def download(dataset, folder, *, url=None, verbose=1):
             archive = aside.with_name("download.zip")
             _fetch(url, archive, source, by_hand, verbose)
             _unpack(archive, aside.parent, source, url)
-            _check_contents(aside, source, f"The zip from {url} is not {dataset}", by_hand)
+            _check_contents(aside, source, f"The zip from {url} is not {source.name}", by_hand)
             archive.unlink()
     except OSError as error:  # a full disk, a folder without permission
         reason = error.strerror or error
         raise ValueError(
-            f"Cannot write {dataset} to {folder}: {reason}. Nothing was left there: free space, or choose another"
+            f"Cannot write {source.name} to {folder}: {reason}. Nothing was left there: free space, or choose another"
             " folder."
         ) from error
     return target

@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 from deepsim_tf.checks import known
-from deepsim_tf.data.pairing import neighbours
+from deepsim_tf.data.pairing import SPLITS, neighbours
 from deepsim_tf.data.problems import NoImages, Problems
+from deepsim_tf.data.sets.download import Download
 from deepsim_tf.data.sources import Reading, Source, check_grids, image_set
 
 # Split: (sequence, first frame, last frame); None: to the end. Frames 50-59 lie between val and test so that neighbours
@@ -14,6 +15,11 @@ FRAMES = {"train": ("01", 0, None), "val": ("02", 0, 49), "test": ("02", 60, 114
 NATIVE_SHAPE = (520, 696)
 CROP = (4, 516), (4, 692)  # -> 512 x 688, divisible by 16
 INTENSITY = "fixed:0:256"
+DOWNLOAD = Download(  # the challenge publishes neither size nor hash
+    "http://data.celltrackingchallenge.net/training-datasets/PhC-C2DH-U373.zip",
+    "PhC-C2DH-U373",
+    ("01", "02", "01_ST/SEG", "02_ST/SEG"),
+)
 SPACING = (0.00065, 0.00065)  # mm: the challenge gives 0.65 x 0.65 micrometres
 
 
@@ -44,7 +50,7 @@ def phc_u373(root, split, *, cache="auto", problems=None):
 
     Reference: celltrackingchallenge.net/2d-datasets
     """
-    known("split", split, FRAMES)
+    known("split", split, SPLITS)
     sequence, first, last = FRAMES[split]
     found = Problems("phc-u373")
     frames = _frames(Path(root), sequence, first, last, split, found)

@@ -12,7 +12,8 @@ import zipfile
 import pytest
 
 import deepsim_tf.data.sets.download as module
-from deepsim_tf.data.sets.download import DOWNLOADS, download
+from deepsim_tf.data.sets.download import download
+from deepsim_tf.data.sets.phc_u373 import DOWNLOAD
 
 NAME = "PhC-C2DH-U373"
 FILES = {
@@ -73,11 +74,11 @@ def server():
 
 @pytest.fixture
 def refused(tmp_path):
-    """`refused(url, message)`: the download fails in one line that matches, and the folder stays empty."""
+    """`refused(url, message, source)`: the download fails in one line that matches, and the folder stays empty."""
 
-    def check(url, message):
+    def check(url, message, source=DOWNLOAD):
         with pytest.raises(ValueError, match=message) as caught:
-            download("phc-u373", tmp_path, url=url, verbose=0)
+            download(source, tmp_path, url=url, verbose=0)
         assert "\n" not in str(caught.value)
         assert os.listdir(tmp_path) == []
 
@@ -87,20 +88,20 @@ def refused(tmp_path):
 @pytest.mark.parametrize("length", [None, False])  # with the header Content-Length, and without
 def test_the_dataset_is_unpacked_whole_and_nothing_else_is_left(tmp_path, server, length):
     url = server(zipped({**FILES, "__MACOSX/._01": b"", "download.zip": b"no zip"}), length=length)
-    path = download("phc-u373", tmp_path / "data", url=url)
+    path = download(DOWNLOAD, tmp_path / "data", url=url)
     assert path == tmp_path / "data" / NAME and os.listdir(tmp_path / "data") == [NAME]
     assert {str(file.relative_to(path.parent)): file.read_bytes() for file in path.rglob("*.tif")} == FILES
 
 
 def test_a_second_download_does_nothing(tmp_path, server, capsys):
     url = server(zipped())
-    first = download("phc-u373", tmp_path, url=url, verbose=0)
+    first = download(DOWNLOAD, tmp_path, url=url, verbose=0)
     assert capsys.readouterr() == ("", "")
-    assert download("phc-u373", tmp_path, url=url) == first and len(server.requests) == 1
+    assert download(DOWNLOAD, tmp_path, url=url) == first and len(server.requests) == 1
 
 
 def test_progress_is_shown(tmp_path, server, capsys):
-    download("phc-u373", tmp_path, url=server(zipped()))
+    download(DOWNLOAD, tmp_path, url=server(zipped()))
     assert "100%" in capsys.readouterr().err
 
 
@@ -110,13 +111,8 @@ def test_an_incomplete_dataset_is_named_and_kept(tmp_path):
         ValueError,
         match="exists, but is incomplete: no folder 02, 01_ST/SEG, 02_ST/SEG. .* Remove it to download it again",
     ):
-        download("phc-u373", tmp_path)
+        download(DOWNLOAD, tmp_path)
     assert (tmp_path / NAME / "01").is_dir()
-
-
-def test_an_unknown_dataset_lists_the_known_ones(tmp_path):
-    with pytest.raises(ValueError, match="Unknown dataset 'brain'. Available: phc-u373."):
-        download("brain", tmp_path)
 
 
 @pytest.mark.parametrize("status", [403, 404, 503])
@@ -124,7 +120,7 @@ def test_an_error_of_the_server_is_reported_with_the_way_by_hand(server, refused
     url = server(b"sorry", status)
     refused(
         url,
-        f"Could not download {url}: {status} .* By hand: fetch {DOWNLOADS['phc-u373'].url} and unpack it in .*, so that"
+        f"Could not download {url}: {status} .* By hand: fetch {DOWNLOAD.url} and unpack it in .*, so that"
         f" .*{NAME}/01 exists.",
     )
 
@@ -183,7 +179,7 @@ def test_a_zip_with_changed_bytes_is_refused(server, refused):
 def test_a_zip_of_something_else_is_refused(server, refused):
     refused(
         server(zipped({f"{NAME}/01/a.tif": b"", f"{NAME}/02/a.tif": b""})),
-        "is not phc-u373: no folder 01_ST/SEG, 02_ST/SEG. .* By hand",
+        "is not PhC-C2DH-U373: no folder 01_ST/SEG, 02_ST/SEG. .* By hand",
     )
 
 
@@ -207,19 +203,20 @@ def test_a_symbolic_link_is_refused(server, refused):
     refused(server(zipped({**FILES, link(f"{NAME}/03"): "/etc"})), f"has the member '{NAME}/03', which points outside")
 
 
-def test_size_and_hash_are_checked_where_they_are_known(tmp_path, server, refused, monkeypatch):
+def test_size_and_hash_are_checked_where_they_are_known(tmp_path, server, refused):
     content = zipped()
     url, digest = server(content), hashlib.sha256(content).hexdigest()
 
     def know(**facts):
-        monkeypatch.setitem(DOWNLOADS, "phc-u373", dataclasses.replace(DOWNLOADS["phc-u373"], **facts))
+        return dataclasses.replace(DOWNLOAD, **facts)
 
-    know(size=len(content) + 1)
-    refused(url, f"gave {len(content)} bytes where the dataset has {len(content) + 1}. Try again later. By hand")
-    know(size=len(content), sha256="0" * 64)
-    refused(url, f"gave a file with sha256 {digest}. Expected 0000.*: it was changed")
-    know(sha256=digest, url=url)
-    assert download("phc-u373", tmp_path, verbose=0).is_dir()  # from the table's own address
+    longer, other = know(size=len(content) + 1), know(size=len(content), sha256="0" * 64)
+    refused(
+        url, f"gave {len(content)} bytes where the dataset has {len(content) + 1}. Try again later. By hand", longer
+    )
+    refused(url, f"gave a file with sha256 {digest}. Expected 0000.*: it was changed", other)
+    right = know(size=len(content), sha256=digest, url=url)
+    assert download(right, tmp_path, verbose=0).is_dir()  # from the address's own url
 
 
 @pytest.mark.parametrize("room", [5_000, 26_000])  # bytes a file may have: too few for the zip, or for a file in it
@@ -228,12 +225,12 @@ def test_a_full_disk_leaves_nothing_behind(server, refused, room):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     try:
-        refused(url, "Cannot write phc-u373 to .*: File too large. Nothing was left there: free space")
+        refused(url, "Cannot write PhC-C2DH-U373 to .*: File too large. Nothing was left there: free space")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, server):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="Cannot write phc-u373 to .*file: "):
-        download("phc-u373", tmp_path / "file", url=server(zipped()))
+    with pytest.raises(ValueError, match="Cannot write PhC-C2DH-U373 to .*file: "):
+        download(DOWNLOAD, tmp_path / "file", url=server(zipped()))
