@@ -2,60 +2,103 @@
 
 import math
 import os
-import re
 
 import keras
+import tensorflow as tf
+from keras import ops
 
 from deepsim_tf import checks
-from deepsim_tf.layers import EdgePad
-
-# The last activation of each encoder level, in both backbones and in VoxelMorph's own Unet and VxmDense.
-ENCODER_ACTIVATION = re.compile(r"enc_conv_(\d+)_(\d+)_activation$")
+from deepsim_tf.extractors.copying import copy_part
+from deepsim_tf.extractors.flat_graph import flat_graph
+from deepsim_tf.extractors.levels import level_names, levels_by_size
+from deepsim_tf.extractors.part import part_before
+from deepsim_tf.extractors.taps import find_taps
+from deepsim_tf.extractors.vgg16 import VGG16_LAYERS, vgg16_network
+from deepsim_tf.networks.loading import load_model
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
 class FeatureExtractor(keras.Model):
     """A frozen encoder as a named pyramid: `extractor(images) -> {"level_1": (batch, *spatial / 2, channels), ...}`.
 
-    Always in inference mode (dropout off, batch norm on its running statistics), never trainable, whatever the model
-    does that contains it. Make one with `from_model`. Levels are named by their size: `level_k` is 2^k times smaller
-    than the image.
+    Always in inference mode (dropout off, batch norm on its running statistics, augmentation inactive), never
+    trainable, whatever the model does that contains it. Make one with `from_model`. Levels are named by their size:
+    `level_k` is 2^k times smaller than the image.
+
+    Args:
+        encoder: a functional model, images (batch, *spatial, channels) -> {level: map}, finest level first.
+        channels, scale: see `from_model`.
     """
 
-    def __init__(self, encoder, **kwargs):
+    def __init__(self, encoder, *, channels=None, scale=1.0, **kwargs):
         # float32 here only keeps this wrapper from casting the images; the encoder has the precision it was trained in.
         super().__init__(**{"dtype": "float32", **kwargs, "trainable": False})
+        if channels not in (None, "repeat"):
+            expected = "'repeat', which repeats grey images to the network's channels, or None"
+            raise ValueError(f"channels must be {expected}. Received: channels={channels!r}.")
+        if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
+            expected = "a number above 0, such as 255 for a network that expects images in 0..255"
+            raise ValueError(f"scale must be {expected}. Received: scale={scale!r}.")
         encoder.trainable = False
-        self.encoder = encoder
+        self.encoder, self.repeat, self.scale = encoder, channels == "repeat", float(scale)
         self.built = True
 
     @classmethod
-    def from_model(cls, model_or_path, *, levels="all", layers=None):
+    def from_model(cls, model_or_path, *, levels="all", layers=None, channels=None, scale=1.0):
         """Copy the encoder of a trained model, and freeze the copy; the model stays as it is, and trainable.
 
         Args:
-            model_or_path: a model of `ds.models`, a `vxm.networks.Unet` or `VxmDense`, any other functional Keras model
-                with `layers`; or the path of a `.keras` file or of a run folder.
+            model_or_path: a model of `ds.models`, a `vxm.networks.Unet` or `VxmDense`; any other functional or
+                Sequential Keras model, with `layers`, or whose output is itself a pyramid, a dict or list of maps of
+                falling size such as {"P1": ..., "P2": ...}; a FeatureExtractor; or the path of a `.keras` file or of a
+                run folder with one of these. Models with several inputs, as registration networks, are taken from the
+                concatenation of their images on.
             levels: `"all"`, or a list such as `["level_1", "level_2"]`.
-            layers: names of the layers to tap, for models of another make.
+            layers: names of the layers to tap, one for each size; in nested models by their plain name where it is
+                unique, else "outer/inner". A layer that the model calls twice is refused.
+            channels: `"repeat"` makes an extractor of grey images, (batch, *spatial, 1), which are repeated to the
+                network's channels. None: images have as many channels as the network takes.
+            scale: images are multiplied by it: 255 where the network was trained on, or itself scales, 0..255.
 
         Returns:
-            A FeatureExtractor for images of any size with the model's number of channels.
+            A FeatureExtractor for images of any size.
 
         Raises:
-            ValueError: no such file, level or layer; or no encoder to be found.
+            ValueError: no such file, level or layer; no functional model, or none with an encoder or pyramid; two maps
+                of one size, or of one that is not 1/2^k of the image's; channels first; layers that take one size.
+
+        Example:
+            The backbone of a segmentation network that was trained on photographs in 0..255, for grey images in [0, 1]:
+
+            >>> backbone = keras.applications.MobileNetV2(input_shape=(64, 64, 3), include_top=False, weights=None)
+            >>> images = keras.Input((64, 64, 3))
+            >>> x = backbone(keras.layers.Rescaling(1 / 127.5, offset=-1)(images))
+            >>> segmentation = keras.Model(images, keras.layers.Conv2DTranspose(2, 32, strides=32)(x))
+            >>> layers = ["block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu"]
+            >>> extractor = FeatureExtractor.from_model(segmentation, layers=layers, channels="repeat", scale=255)
+            >>> [(level, *maps.shape) for level, maps in extractor(np.zeros((1, 48, 80, 1), "float32")).items()]
+            [('level_1', 1, 24, 40, 96), ('level_2', 1, 12, 20, 144), ('level_3', 1, 6, 10, 192)]
         """
-        model = load_model(model_or_path) if isinstance(model_or_path, (str, os.PathLike)) else model_or_path
-        graph = getattr(model, "network", model)
-        if not getattr(graph, "inputs", None):
+        path = model_or_path if isinstance(model_or_path, (str, os.PathLike)) else None
+        model = model_or_path if path is None else load_model(path)
+        if isinstance(model, FeatureExtractor):
+            if layers is not None or channels is not None or scale != 1:
+                raise ValueError(
+                    "The layers, channels and scale of a FeatureExtractor are fixed. Choose among its levels with"
+                    f" levels=[...] ({', '.join(model.levels)}), or make another from the model it came from."
+                )
+            return model.select(levels)
+        model = getattr(model, "network", model)  # of a registration model
+        graph = flat_graph(model)
+        if graph is None:
             raise ValueError(
-                f"from_model needs a functional Keras model that has been built. Received: {type(model).__name__}."
+                "from_model needs a functional Keras model, or a Sequential one that has been built. Received:"
+                f" {type(model).__name__}. Of a subclassed model, pass a functional part, or make a functional pyramid"
+                ' of its layers: images = keras.Input((None, None, 1)); keras.Model(images, {"P1": ..., "P2": ...}).'
             )
-        taps = _named_layers(graph, layers) if layers else _encoder_layers(graph)
-        encoder = _copy_encoder(graph, taps)
-        if layers:  # named by their size, which only the built graph tells
-            encoder = _name_by_size(encoder, taps)
-        return cls(encoder).select(levels)
+        part = part_before(graph, find_taps(model, graph, layers))
+        encoder = copy_part(part, levels_by_size(part))
+        return cls(encoder, channels=channels, scale=scale).select(levels)
 
     @classmethod
     def vgg16(cls, weights="imagenet", *, levels="all"):
@@ -75,26 +118,8 @@ class FeatureExtractor(keras.Model):
 
         Reference: Simonyan and Zisserman, ICLR 2015; Czolbe et al. 2023, section "DeepSim_VGG".
         """
-        images = keras.Input((None, None, 1), name="images")
-        x = keras.layers.Concatenate(name="rgb")([images] * 3)
-        # Trained on 0..255 in the order blue, green, red, minus the means of ImageNet.
-        x = keras.layers.Rescaling(255.0, offset=[-103.939, -116.779, -123.68], name="imagenet_scale")(x)
-        if weights not in ("imagenet", None):
-            checks.existing_file(weights, "VGG16 weights")
-        try:
-            network = keras.applications.VGG16(include_top=False, weights=weights, input_tensor=x)
-        except (
-            Exception
-        ) as error:  # Keras raises a bare Exception for a failed download, and many kinds for a wrong file
-            raise ValueError(
-                f"The weights {weights!r} of VGG16 could not be loaded ({' '.join(str(error).split())[:200]})."
-                " Without a network, pass the path of vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 (weights=)."
-            ) from None
-        taps = {
-            f"level_{k}": network.get_layer(name).output
-            for k, name in enumerate(("block1_conv2", "block2_conv2", "block3_conv3"))
-        }
-        return cls(keras.Model(images, taps)).select(levels)
+        network = vgg16_network(weights)
+        return cls.from_model(network, levels=levels, layers=VGG16_LAYERS, channels="repeat", scale=255.0)
 
     def select(self, levels):
         """The extractor of some of the levels (`"all"` or a list of names).
@@ -104,7 +129,8 @@ class FeatureExtractor(keras.Model):
         names = level_names(levels, self.levels)
         if names == self.levels:
             return self
-        return FeatureExtractor(keras.Model(self.encoder.inputs, {name: self.encoder.output[name] for name in names}))
+        encoder = keras.Model(self.encoder.inputs, {name: self.encoder.output[name] for name in names})
+        return FeatureExtractor(encoder, channels="repeat" if self.repeat else None, scale=self.scale)
 
     @property
     def levels(self):
@@ -114,7 +140,7 @@ class FeatureExtractor(keras.Model):
     @property
     def channels(self):
         """Number of channels of the images."""
-        return self.encoder.inputs[0].shape[-1]
+        return 1 if self.repeat else self.encoder.inputs[0].shape[-1]
 
     @property
     def ndim(self):
@@ -126,18 +152,34 @@ class FeatureExtractor(keras.Model):
         checks.image_rank("A FeatureExtractor", "images", inputs, self.ndim)
         received = f"Received: images.shape={tuple(inputs.shape)}."
         if inputs.shape[-1] != self.channels:
-            raise ValueError(f"This FeatureExtractor was trained on images of {self.channels} channel(s). {received}")
+            raise ValueError(f"{self._expected_channels(inputs.shape[-1])} {received}")
         least = 2 ** max(int(level.split("_")[1]) for level in self.levels)
         if any(n is not None and n < least for n in inputs.shape[1:-1]):
             raise ValueError(
                 f"Images must have at least {least} voxels a side for {self.levels[-1]}. {received} Use larger ones,"
                 " or fewer levels."
             )
-        return super().__call__(inputs, *args, **kwargs)
+        try:
+            return super().__call__(inputs, *args, **kwargs)
+        except (ValueError, tf.errors.InvalidArgumentError) as error:
+            if "negative" not in str(error).lower():
+                raise
+            # Convolutions without padding take some voxels off, and need more of them.
+            raise ValueError(f"Images are too small for {self.levels[-1]}. {received} Use larger ones.") from None
 
     def call(self, inputs, training=None):
         """Features of images (batch, *spatial, channels), a dict of levels. `training` is ignored."""
-        return self.encoder(inputs, training=False)
+        images = inputs if self.scale == 1 else inputs * self.scale
+        if self.repeat:
+            images = ops.repeat(images, self.encoder.inputs[0].shape[-1], axis=-1)
+        return self.encoder(images, training=False)
+
+    def _expected_channels(self, received):
+        """The sentence for images of another number of channels."""
+        if self.repeat:
+            return "This FeatureExtractor takes grey images, of 1 channel, and repeats them (channels='repeat')."
+        sentence = f"This FeatureExtractor was trained on images of {self.channels} channel(s)."
+        return sentence + (" For grey images, make it with channels='repeat'." if received == 1 else "")
 
     @property
     def trainable(self):
@@ -149,10 +191,12 @@ class FeatureExtractor(keras.Model):
         """Ignored, so that `model.trainable = True` on a model around it leaves it frozen."""
 
     def get_config(self):
-        """The encoder's graph; its weights are saved beside it."""
+        """The encoder's graph, and what is done to images before it; its weights are saved beside it."""
         return {
             **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "channels": "repeat" if self.repeat else None,
+            "scale": self.scale,
             "trainable": False,
         }
 
@@ -161,91 +205,3 @@ class FeatureExtractor(keras.Model):
         """Rebuild from `get_config`."""
         encoder = keras.saving.deserialize_keras_object(config.pop("encoder"), custom_objects=custom_objects)
         return cls(encoder, **config)
-
-
-def load_model(path):
-    """A Keras model from a `.keras` file or a run folder.
-
-    Code inside of a file (a Lambda layer's) is refused and never run.
-    """
-    path = os.fspath(path)
-    if os.path.isdir(path):
-        path = os.path.join(path, "model.keras")
-    checks.existing_file(path, "model")
-    try:
-        return keras.models.load_model(path, safe_mode=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # Keras, h5py and zipfile meet damaged files with nearly any exception
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        expected = "Expected a .keras file written by this package or by model.save."
-        raise ValueError(f"{path} cannot be read as a Keras model ({reason}). {expected}") from None
-
-
-def level_names(levels, available):
-    """Resolve `levels` ("all" or a list of names) against the available ones."""
-    if isinstance(levels, str) and levels == "all":
-        return list(available)
-    names = [levels] if isinstance(levels, str) else list(levels)
-    if not names:
-        raise ValueError(f"levels is empty. Available: {', '.join(available)}.")
-    for name in names:
-        checks.known("level", name, available)
-    return [name for name in available if name in names]
-
-
-def _encoder_layers(graph):
-    """{level name: layer} of the last activation at each level of either backbone."""
-    found = {}
-    for layer in graph.layers:
-        match = ENCODER_ACTIVATION.search(layer.name)
-        if match:
-            level, conv = map(int, match.groups())
-            found[level] = max(found.get(level, (-1, None)), (conv, layer), key=lambda item: item[0])
-    if not found:
-        names = ", ".join(layer.name for layer in graph.layers[:12])
-        what = f"Model {graph.name!r} is not of deepsim_tf or VoxelMorph"
-        raise ValueError(f"{what}: name the layers to tap with layers=[...]. Its layers begin: {names}.")
-    return {f"level_{level}": found[level][1] for level in sorted(found)}
-
-
-def _named_layers(graph, names):
-    available = {layer.name: layer for layer in graph.layers}
-    for name in names:
-        checks.known("layer", name, available)
-    return {name: available[name] for name in names}
-
-
-def _copy_encoder(graph, taps):
-    """A functional copy, at any spatial size, of the part of the graph between its images and the taps."""
-    start = graph.inputs[0]
-    if len(graph.inputs) > 1:  # a registration network: its U-Net sees moving and fixed image as two channels
-        start = next(layer.output for layer in graph.layers if isinstance(layer, keras.layers.Concatenate))
-    part = keras.Model(start, {name: layer.output for name, layer in taps.items()})
-    images = keras.Input((*[None] * (len(start.shape) - 2), start.shape[-1]), name="images")
-
-    def copy(layer):
-        # Padding serves the decoder; the encoder alone takes any size, and padded voxels must not count.
-        return (
-            keras.layers.Identity(name=layer.name)
-            if isinstance(layer, EdgePad)
-            else type(layer).from_config(layer.get_config())
-        )
-
-    encoder = keras.models.clone_model(part, input_tensors=images, clone_function=copy)
-    encoder.set_weights(part.get_weights())
-    return encoder
-
-
-def _name_by_size(encoder, taps):
-    """Rename the outputs of an encoder of another make: level_k is 2^k times smaller than the image."""
-    start = encoder.inputs[0].shape
-    probe = 256
-    shapes = encoder.compute_output_shape((1, *[probe] * (len(start) - 2), start[-1]))
-    outputs = {}
-    for name in taps:
-        level = f"level_{round(math.log2(probe / shapes[name][1]))}"
-        if level in outputs:
-            raise ValueError(f"Layers {list(taps)} hold two of the same size, {level}. Name one layer for each size.")
-        outputs[level] = encoder.output[name]
-    return keras.Model(encoder.inputs, outputs)

@@ -6,7 +6,8 @@ import tensorflow as tf
 from keras import ops
 
 from deepsim_tf import checks
-from deepsim_tf.extractors.feature_extractor import FeatureExtractor, level_names
+from deepsim_tf.extractors.feature_extractor import FeatureExtractor
+from deepsim_tf.extractors.levels import level_names
 from deepsim_tf.layers import resize, warp
 from deepsim_tf.losses.similarity import Similarity, at_least_float32
 from deepsim_tf.losses.voxel_weights import weighted_mean, weights_on_grid

@@ -4,7 +4,7 @@ import os
 
 import keras
 
-from deepsim_tf.extractors.feature_extractor import load_model
+from deepsim_tf.networks.loading import load_model
 from deepsim_tf.registration.solver import FunctionSolver, Identity, Solver
 from deepsim_tf.registration.voxelmorph import is_voxelmorph_file, load_voxelmorph
 

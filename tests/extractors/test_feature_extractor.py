@@ -63,35 +63,6 @@ def test_the_encoder_of_a_registration_model_sees_two_images(backbone, levels, r
     assert extractor(rng.random((1, 11, 9, 2), "float32"))[levels[0]].shape[-1] == 4
 
 
-def test_a_stock_keras_model_is_tapped_by_layer_names(rng):
-    images = x = keras.Input((32, 32, 3))
-    for width in (4, 6):
-        x = keras.layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv_{width}")(x)
-        x = keras.layers.MaxPooling2D()(x)
-    model = keras.Model(images, keras.layers.Conv2D(2, 1, name="head")(x))
-    extractor = FeatureExtractor.from_model(model, layers=["conv_4", "conv_6"])
-    example = rng.random((2, 32, 32, 3), "float32")
-    assert extractor.levels == ["level_0", "level_1"] and extractor.channels == 3
-    np.testing.assert_allclose(extractor(example)["level_1"], tap(model, "conv_6", example), atol=1e-6)
-
-
-def test_a_model_without_a_known_encoder_asks_for_layer_names():
-    images = keras.Input((16, 16, 1))
-    model = keras.Model(images, keras.layers.Conv2D(2, 1, name="only")(images), name="mine")
-    with pytest.raises(
-        ValueError,
-        match=r"Model 'mine' is not of deepsim_tf or VoxelMorph: name the layers to tap with layers=\[...\].*only",
-    ):
-        FeatureExtractor.from_model(model)
-    with pytest.raises(ValueError, match="Unknown layer 'conv9'. Available: .*only"):
-        FeatureExtractor.from_model(model, layers=["conv9"])
-
-
-def test_two_layers_of_one_size_are_refused(segmenter):
-    with pytest.raises(ValueError, match="hold two of the same size, level_1. Name one layer for each size"):
-        FeatureExtractor.from_model(segmenter, layers=["unet_enc_conv_1_0", "unet_enc_conv_1_1"])
-
-
 def test_levels_can_be_chosen(segmenter, extractor, texture):
     one = FeatureExtractor.from_model(segmenter, levels=["level_1"])
     assert one.levels == ["level_1"]
