@@ -1,12 +1,12 @@
 """Registered pairs: images, label outlines and deformation grids."""
 
 import numpy as np
-from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from deepsim_tf.figures.drawing import save
-from deepsim_tf.figures.panels import in_window, panel_axes, plane, points_of
+from deepsim_tf.figures.panels import draw_grid, panel_axes, pictures_of, plane, points_of
+from deepsim_tf.figures.shown import grey, show
 
 FIXED_LABELS = {"colors": "#00E5FF", "linestyles": "solid"}
 OTHER_LABELS = {"colors": "#FFB000", "linestyles": "dashed"}
@@ -29,13 +29,14 @@ def example_pair(
 
     Args:
         stem: where to write, without the ending.
-        moving, fixed, warped: images, (h, w) or (d, h, w), with or without a last axis of 1. A volume is shown by the
-            middle slice along its first axis.
+        moving, fixed, warped: images, (h, w, channels) or (d, h, w, channels), or without channels. A volume is shown
+            by the middle slice along its first axis; three channels are shown as RGB, of others the first one.
         flow: displacement in voxels, (h, w, 2) or (d, h, w, 3), "ij". Lines are drawn at p + flow(p), the positions
             sampled in `moving`.
         moving_labels, fixed_labels, warped_labels: integers on the images' grid, 0 is the background. Panels without
             labels are left out.
-        differences: adds |moving - fixed| and |warped - fixed|, on one scale, white where the images agree.
+        differences: adds |moving - fixed| and |warped - fixed|, on one scale, white where the images agree; of RGB the
+            mean over the colours.
         title: text above the figure, or None.
 
     Returns:
@@ -89,15 +90,15 @@ def example_methods(
 
 
 def _draw_example_pair(images, flow, labels, differences, title):
-    images, window = in_window(images)
-    shape = images["fixed"].shape
+    images, window = pictures_of(images)
+    shape = images["fixed"].shape[:2]
     labels = {name: plane(array, name, shape) for name, array in labels.items() if array is not None}
-    panels = [(name.capitalize(), lambda axis, name=name: axis.imshow(images[name], **window)) for name in images]
+    panels = [(name.capitalize(), lambda axis, name=name: show(axis, images[name], window)) for name in images]
     if flow is not None:
         points = points_of(flow, "flow", shape)
         panels.append(("Deformation", lambda axis: _grid(axis, points)))
     if differences:
-        before, after = (np.abs(images[name] - images["fixed"]) for name in ("moving", "warped"))
+        before, after = (grey(np.abs(images[name] - images["fixed"])) for name in ("moving", "warped"))
         scale = {"cmap": "gray_r", "vmin": 0, "vmax": np.percentile(before, 99.5)}
         panels.append(("|moving − fixed|", lambda axis: axis.imshow(before, **scale)))
         panels.append(("|warped − fixed|", lambda axis: axis.imshow(after, **scale)))
@@ -119,8 +120,8 @@ def _draw_example_pair(images, flow, labels, differences, title):
 
 
 def _draw_example_methods(images, flow, labels, dice, title):
-    images, window = in_window(images)
-    shape = images["fixed"].shape
+    images, window = pictures_of(images)
+    shape = images["fixed"].shape[:2]
     labels = {
         name: plane(array, f"the labels of {name!r}", shape) for name, array in labels.items() if array is not None
     }
@@ -147,7 +148,7 @@ def _overlay(axis, image, window, *labels):
 
     First the fixed, then the other labels.
     """
-    axis.imshow(image, **window)
+    show(axis, image, window)
     for look, array in zip((FIXED_LABELS, OTHER_LABELS), labels, strict=False):
         for value in np.unique(array) if array is not None else ():
             # The lower classes are masked, so that a shared edge is drawn once: a second run of dashes would fill the
@@ -159,13 +160,10 @@ def _overlay(axis, image, window, *labels):
 
 
 def _grid(axis, points):
-    """Draws a regular grid, about 24 lines to the longer side, at the points (h, w, 2) where the flow moves it."""
+    """Draws the deformation at the points (h, w, 2), within the frame of the image."""
+    draw_grid(axis, points)
     height, width = points.shape[:2]
-    spacing = max(1, round(max(height, width) / 24))
-    xy = points[..., ::-1]
-    lines = [*xy[::spacing], *xy[:, ::spacing].swapaxes(0, 1)]
-    axis.add_collection(LineCollection(lines, colors="0.15", linewidths=0.6))
-    axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), aspect="equal")
+    axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
 def _legend(figure, names):

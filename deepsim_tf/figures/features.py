@@ -3,7 +3,8 @@
 import numpy as np
 
 from deepsim_tf.figures.drawing import check, save
-from deepsim_tf.figures.panels import grey_window, panel_axes, plane
+from deepsim_tf.figures.panels import panel_axes, picture_of
+from deepsim_tf.figures.shown import grey_window, show, with_channels
 
 PANELS = 3  # a level
 
@@ -14,8 +15,8 @@ def feature_maps(image, features, stem, *, title=None, components=False):
     Every panel has its own grey window; a level's grid is stretched to the image's size.
 
     Args:
-        image: (h, w) or (d, h, w), with or without a last axis of 1. A volume is shown by the middle slice along its
-            first axis.
+        image: (h, w, channels) or (d, h, w, channels), or without channels. A volume is shown by the middle slice along
+            its first axis; three channels are shown as RGB, of others the first one.
         features: dict from level to its features (h_l, w_l, channels) or (d_l, h_l, w_l, channels), without a batch
             axis.
         stem: where to write, without the ending.
@@ -34,12 +35,11 @@ def feature_maps(image, features, stem, *, title=None, components=False):
 
 def _draw_feature_maps(image, features, title, components=False):
     check(features, "feature maps", "at least one level")
-    shown = plane(image, "image").astype(float)
-    size = np.shape(image)[:-1] if np.ndim(image) > 2 and np.shape(image)[-1] == 1 else np.shape(image)
-    figure, axes = panel_axes(PANELS, 1 + len(features), shown.shape, title)
-    axes[0, 0].imshow(shown, **grey_window(shown))
+    picture, size = picture_of(image, "image"), with_channels(image, "image").shape[:-1]
+    figure, axes = panel_axes(PANELS, 1 + len(features), picture.shape, title)
+    show(axes[0, 0], picture, grey_window(picture))
     axes[0, 0].set_title(f"image\n{_sizes(size)}" + (f", slice {size[0] // 2}" if len(size) == 3 else ""))
-    height, width = shown.shape
+    height, width = picture.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     for column, (level, array) in zip(axes.T[1:], features.items(), strict=True):
         array = np.asarray(array, "float32")

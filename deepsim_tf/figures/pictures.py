@@ -6,7 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from deepsim_tf.figures.panels import grey_window
+from deepsim_tf.figures.shown import grey_window, in_window, shown, with_channels
 
 SLICES = (5, 3, 3)  # of a volume, along each of its axes
 MAX_SIDE = 512  # pixels; larger images are reduced
@@ -18,17 +18,15 @@ def slices_of(pair):
     The slice in the middle of a volume's first axis is the one to start with, `first`.
 
     Args:
-        pair: {"name": ..., "moving": image, "warped": {method: image}, "fixed": image}; images (h, w) or (d, h, w),
-            with or without a last axis of 1.
+        pair: {"name": ..., "moving": image, "warped": {method: image}, "fixed": image}; images (h, w, channels) or
+            (d, h, w, channels), or without channels. Three channels are shown as RGB, of others the first one.
 
     Raises:
-        ValueError: if a part is missing, or the images differ in shape.
+        ValueError: if a part is missing, or the images differ in their grid.
     """
-    moving, fixed, warped = _checked(pair)
-    window = grey_window(
-        moving, fixed
-    )  # one for all, so that a difference in brightness between the images stays visible
-    shape = fixed.shape
+    moving, fixed, warped, shape = _checked(pair)
+    # One window for all, so that a difference in brightness between the images stays visible.
+    window = grey_window(moving, fixed)
     cuts = {"": ()}  # an image has no slices to choose from
     if len(shape) == 3:
         places = [
@@ -56,16 +54,15 @@ def png_uri(data):
 
 
 def _picture(image, window):
-    low, high = window["vmin"], window["vmax"]
-    grey = np.clip((image - low) / max(high - low, 1e-12) * 255, 0, 255).round().astype("uint8")
-    shown, file = Image.fromarray(grey), io.BytesIO()
-    shown.thumbnail((MAX_SIDE, MAX_SIDE))
-    shown.save(file, "png", optimize=True)
+    picture = Image.fromarray((in_window(image, window) * 255).round().astype("uint8"))
+    picture.thumbnail((MAX_SIDE, MAX_SIDE))
+    file = io.BytesIO()
+    picture.save(file, "png", optimize=True)
     return png_uri(file.getvalue())
 
 
 def _checked(pair):
-    """The pair's moving, fixed and warped images as arrays without the axis of 1, after a check of their grid."""
+    """The pair's moving, fixed and warped images as they are `shown`, and their grid, after a check of it."""
     name = pair.get("name")
     warped = pair.get("warped") or {}
     if not warped or not {"name", "moving", "fixed"} <= set(pair):
@@ -74,22 +71,10 @@ def _checked(pair):
             f"The pair {name!r} cannot be shown. Expected: name, moving, fixed, and warped images by method. Received:"
             f" {received}."
         )
-    arrays = {}
-    images = {
-        "fixed": pair["fixed"],
-        "moving": pair["moving"],
-        **{f"warped by {method}": image for method, image in warped.items()},
-    }
-    for what, image in images.items():
-        array = np.asarray(image, "float32")
-        array = array[..., 0] if array.ndim > 2 and array.shape[-1] == 1 else array
-        arrays[what] = array
-        if array.ndim not in (2, 3) or array.shape != arrays["fixed"].shape:
-            expected = (
-                "(h, w) or (d, h, w), with or without a last axis of 1" if what == "fixed" else arrays["fixed"].shape
-            )
-            raise ValueError(
-                f"The pair {name!r} cannot be shown: {what} has another grid. Expected: {expected}. Received:"
-                f" {array.shape}."
-            )
-    return arrays["moving"], arrays["fixed"], {method: arrays[f"warped by {method}"] for method in warped}
+    grid = with_channels(pair["fixed"], f"fixed of the pair {name!r}").shape[:-1]
+
+    def checked(image, what):
+        return shown(with_channels(np.asarray(image, "float32"), f"{what} of the pair {name!r}", grid))
+
+    moving, fixed = (checked(pair[what], what) for what in ("moving", "fixed"))
+    return moving, fixed, {method: checked(image, f"warped by {method}") for method, image in warped.items()}, grid

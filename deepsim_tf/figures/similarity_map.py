@@ -3,7 +3,8 @@
 import numpy as np
 
 from deepsim_tf.figures.drawing import check, save
-from deepsim_tf.figures.panels import in_window, panel_axes, plane
+from deepsim_tf.figures.panels import panel_axes, pictures_of, plane
+from deepsim_tf.figures.shown import show
 
 
 def similarity(fixed, warped, map, stem, *, moving=None, map_before=None, title=None, lowest=-1.0):
@@ -12,8 +13,8 @@ def similarity(fixed, warped, map, stem, *, moving=None, map_before=None, title=
     Optionally before registration too.
 
     Args:
-        fixed, warped, moving: images, (h, w) or (d, h, w), with or without a last axis of 1. A volume is shown by the
-            middle slice along its first axis.
+        fixed, warped, moving: images, (h, w, channels) or (d, h, w, channels), or without channels. A volume is shown
+            by the middle slice along its first axis; three channels are shown as RGB, of others the first one.
         map: DeepSim of fixed and warped at every voxel, on their grid, in [-1, 1], as `ds.register` and
             `DeepSim.similarity_map` give it.
         stem: where to write, without the ending.
@@ -36,8 +37,8 @@ def similarity(fixed, warped, map, stem, *, moving=None, map_before=None, title=
 
 
 def _draw_similarity(images, maps, title, lowest=-1.0):
-    images, window = in_window(images)
-    shape = images["fixed"].shape
+    images, window = pictures_of(images)
+    shape = images["fixed"].shape[:2]
     maps = {name: plane(array, name, shape).astype(float) for name, array in maps.items()}
     for name, values in maps.items():
         expected = "a cosine at every voxel, in [-1, 1]; a similarity, not the loss 1 - similarity"
@@ -45,7 +46,7 @@ def _draw_similarity(images, maps, title, lowest=-1.0):
     check(-1 <= lowest < 1, "a similarity map", "lowest at least -1 and below 1", f"lowest={lowest}")
     figure, axes = panel_axes(1, len(images) + len(maps), shape, title)
     for axis, (name, image) in zip(axes[0], images.items()):
-        axis.imshow(image, **window)
+        show(axis, image, window)
         axis.set_title(name.capitalize())
     for axis, (name, values) in zip(axes[0, len(images) :], maps.items(), strict=True):
         # cividis grows in brightness from end to end, so that it reads the same in grey.

@@ -35,10 +35,11 @@ class Geometry:
         return self.fixed_affine @ np.linalg.inv(self.fixed_to_grid)
 
     def onto_grid(self, name, image):
-        """The moving or fixed image, (*spatial) -> (*grid, 1) float32."""
+        """The moving or fixed image, (*spatial) or (*spatial, channels) -> (*grid, channels) float32."""
+        image = image[..., None] if image.ndim == len(self.grid) else image
         if self.fit is not None:
-            return np.asarray(fit_image(image[..., None], self.grid, self.fit), np.float32)
-        return onto_grid(image, getattr(self, f"{name}_to_grid"), self.grid)[..., None]
+            return np.asarray(fit_image(image, self.grid, self.fit), np.float32)
+        return onto_grid(image, getattr(self, f"{name}_to_grid"), self.grid)
 
 
 def place(solver, moving, fixed, *, paths=("moving", "fixed"), align="headers"):

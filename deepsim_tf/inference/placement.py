@@ -25,13 +25,14 @@ def placement(geometry, moving, fixed):
 
     Args:
         geometry: their Geometry.
-        moving, fixed: the images (*spatial), after the intensity rule.
+        moving, fixed: the images (*spatial) or (*spatial, channels), after the intensity rule. The foreground is that
+            of the mean over the channels, of which any may be dark where another shows something.
 
     Returns:
         `(numbers, warnings)`: a dict for registration.json, and sentences about what is doubtful, each with its remedy.
     """
-    fixed_points, fixed_inside = _lattice(fixed)
-    moving_points, moving_inside = _lattice(moving)
+    fixed_points, fixed_inside = _lattice(fixed, geometry.fixed_shape)
+    moving_points, moving_inside = _lattice(moving, geometry.moving_shape)
     moved = _with_translation(geometry)
     fixed_to_moving = np.linalg.inv(moved) @ geometry.fixed_affine
     seen = _inside(mapped(fixed_points, fixed_to_moving), geometry.moving_shape)
@@ -86,9 +87,7 @@ def _doubts(numbers, distance, geometry):
             " border's displacement goes on:"
             " crop the fixed image to the region the model was trained on, or check its voxel size."
         )
-    extent = (
-        np.abs(geometry.fixed_to_grid[:-1, :-1]) @ geometry.fixed_shape
-    )  # voxels of the grid that the fixed image spans
+    extent = np.abs(split(geometry.fixed_to_grid)[0]) @ geometry.fixed_shape  # in voxels of the grid
     if (extent < np.divide(geometry.grid, 4)).any():
         yield (
             "The fixed image is less than a quarter as large as the images the model was trained on: check the unit"
@@ -121,11 +120,11 @@ def _with_translation(geometry):
     return affine
 
 
-def _lattice(image):
+def _lattice(image, shape):
     """Evenly spaced voxels of an image, (n, ndim), and which of them are foreground: above Otsu's threshold."""
-    lines = [np.unique(np.linspace(0, n - 1, min(n, LATTICE)).round().astype(int)) for n in image.shape]
-    values = np.asarray(image)[np.ix_(*lines)].ravel()
-    points = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, image.ndim)
+    lines = [np.unique(np.linspace(0, n - 1, min(n, LATTICE)).round().astype(int)) for n in shape]
+    points = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(shape))
+    values = np.asarray(image)[np.ix_(*lines)].reshape(len(points), -1).mean(axis=-1)  # over the channels
     inside = values > threshold_otsu(values) if values.min() < values.max() else np.ones(len(values), bool)
     return points, inside
 

@@ -206,9 +206,9 @@ def test_pairs_that_cannot_be_shown_are_named(tmp_path, inputs):
     for change, message in (
         (
             {"warped": {"MSE": image[:4]}},
-            r"The pair 'a to b'.*warped by MSE has another grid. Expected: \(6, 8\). Received: \(4, 8\)",
+            r"warped by MSE of the pair 'a to b' needs the grid of the fixed.* Expected: \(6, 8\).*Received: \(4, 8\)",
         ),
-        ({"fixed": image[0]}, r"fixed has another grid. Expected: \(h, w\) or \(d, h, w\).*Received: \(8,\)"),
+        ({"fixed": image[0]}, r"fixed of the pair 'a to b' cannot be drawn. Expected: \(h, w, chann.*Received: \(8,\)"),
         ({"warped": {}}, "Expected: name, moving, fixed, and warped images by method. Received: .*warped by no method"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -137,3 +137,18 @@ def test_warping_keeps_labels_and_their_dtype(rng):
     assert warped.dtype == np.uint16
     np.testing.assert_array_equal(warped[:, :-1], labels[:, 1:])
     np.testing.assert_array_equal(warped[:, -1], labels[:, -1])  # the border continues
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_every_channel_is_warped_by_the_one_flow(labels, rng):
+    image = rng.integers(0, 200, (*SHAPE, 3)).astype("uint8")
+    field = linear_field()
+    warped = inference.warp_array(image, VOXELS, field, labels=labels)
+    assert warped.shape == (*SHAPE, 3) and warped.dtype == (np.uint8 if labels else np.float32)
+    alone = [inference.warp_array(image[..., c], VOXELS, field, labels=labels) for c in range(3)]
+    np.testing.assert_array_equal(warped, np.stack(alone, axis=-1))
+
+
+def test_an_array_of_another_dimension_is_refused():
+    with pytest.raises(ValueError, match=r"A 3-D field warps 3-D images, .*Received: an array of shape \(12, 26\)"):
+        inference.warp_array(np.zeros((12, 26)), VOXELS, linear_field())

@@ -220,3 +220,18 @@ def test_data_sets_and_models_remember_orientation_and_voxel_size(tmp_path):
 def test_an_impossible_frame_is_refused(arguments, match):
     with pytest.raises(ValueError, match=match):
         ds.models.registration_model((8, 8, 8), features=(2,), **arguments)
+
+
+def test_channels_come_to_the_grid_alike_and_their_mean_shows_what_is_there(rng):
+    shape = (20, 18, 16)
+    model = wavy_model((10, 9, 8), features=(2,), spacing=(2.5, 2.5, 2.5), orientation="RAS", image_fit="pad")
+    oblique = affine(shape, axes="LSP", angles=(5, -8, 3))
+    geometry = inference.place(model, header(shape, oblique), header(shape, affine(shape)))
+    image = rng.random((*shape, 3), np.float32)
+    alone = [geometry.onto_grid("moving", image[..., c])[..., 0] for c in range(3)]
+    np.testing.assert_array_equal(geometry.onto_grid("moving", image), np.stack(alone, axis=-1))
+    # One corner is bright in each of two channels: only the mean sees both.
+    corners = np.zeros((*shape, 2))
+    corners[:6, :6, :6, 0] = corners[-6:, -6:, -6:, 1] = 1
+    both, one = (placement(geometry, image, image)[0] for image in (corners, corners[..., :1]))
+    assert both == placement(geometry, corners.mean(axis=-1), corners.mean(axis=-1))[0] != one
