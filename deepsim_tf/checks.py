@@ -170,6 +170,57 @@ def image_rank(who, name, image, ndim=None):
         raise ValueError(f"{who} expects {expected}. Received: {name}.shape={tuple(image.shape)}.")
 
 
+def channel_count(channels):
+    """The number of channels of images, after a check."""
+    if not isinstance(channels, (int, np.integer)) or isinstance(channels, bool) or channels < 1:
+        raise ValueError(
+            "channels must be the number of channels of the images, 1 for grey and 3 for RGB. Received:"
+            f" channels={channels!r}."
+        )
+    return int(channels)
+
+
+def images_of_model(who, made_by, shape, channels, **images):
+    """Refuse images of another rank, size or number of channels than a model was made for.
+
+    The last axis of a shape of three may be meant as channels, and nothing tells it from a thin volume before images
+    come: then the error says which call makes the model for them.
+
+    Args:
+        who: begins the error, as in "A segmentation model".
+        made_by: the call that makes such a model, as in "segmentation_model({}, 3)", with {} for the shape.
+        shape, channels: of the model.
+        images: by name, (batch, *shape, channels).
+    """
+    expected = (*shape, channels)
+    for name, image in images.items():
+        if not hasattr(image, "shape"):
+            received = f"{name} of type {type(image).__name__}"
+        elif tuple(image.shape[1:]) == expected:
+            continue
+        else:
+            received = f"{name}.shape={tuple(image.shape)}"
+        found = tuple(getattr(image, "shape", ())[1:])
+        raise ValueError(
+            f"{who} was made for images (batch, {', '.join(map(str, expected))}). Received: {received}."
+            + _call_for(made_by, shape, channels, found)
+        )
+
+
+def _call_for(made_by, shape, channels, found):
+    """How to come by a model for images (batch, *found), where these differ in rank or channels; else nothing."""
+    channel_axis = " Add the axis of channels, as in images[..., None]."
+    if found == shape and len(shape) == 2:
+        return channel_axis
+    if len(found) not in (3, 4) or None in found or (len(found) == len(shape) + 1 and found[-1] == channels):
+        return ""
+    call = made_by.format(f"{found[:-1]}" + (f", channels={found[-1]}" if found[-1] != 1 else ""))
+    hint = f" Images of {len(found) - 1} dimensions and {found[-1]} channel(s) need {call}."
+    return (
+        f"{hint} If they are volumes of one channel, add its axis, as in images[..., None]." if found == shape else hint
+    )
+
+
 def float_images(who, **images):
     """Refuse integer images: their scale is anybody's guess."""
     for name, image in images.items():

@@ -5,52 +5,63 @@ from keras import layers as kl
 
 from deepsim_tf import checks
 from deepsim_tf.layers import CropLike
-from deepsim_tf.networks.checked import Checked, Rebuilt, dtype_policy
+from deepsim_tf.networks.checked import Checked, TakesImages, dtype_policy
 from deepsim_tf.networks.trainer import Updates
 from deepsim_tf.networks.unet import build_autoencoder, resolve_features
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class Autoencoder(Updates, Checked, Rebuilt, keras.Model):
+class Autoencoder(Updates, Checked, TakesImages, keras.Model):
     """A U-Net without skip connections that reproduces its input; make one with `autoencoder`."""
 
-    ARGUMENTS = ("shape", "backbone", "features", "batch_norm", "dropout", "policy")
+    ARGUMENTS = ("shape", "channels", "backbone", "features", "batch_norm", "dropout", "policy")
+    WHO, MADE_BY = "An autoencoder", "autoencoder({})"
 
     def __init__(
-        self, shape, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True, policy=None, **kwargs
+        self,
+        shape,
+        *,
+        channels=1,
+        backbone="voxelmorph",
+        features=None,
+        batch_norm=True,
+        dropout=True,
+        policy=None,
+        **kwargs,
     ):
-        shape = checks.image_shape(shape)
+        shape, channels = checks.image_shape(shape), checks.channel_count(channels)
         features = resolve_features(backbone, features, len(shape))
         policy = policy or keras.config.dtype_policy().name
         with dtype_policy(policy):
-            images = keras.Input((*shape, 1), name="images")
+            images = keras.Input((*shape, channels), name="images")
             x = build_autoencoder(images, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout)
-            x = getattr(kl, f"Conv{len(shape)}D")(1, 1, name="reconstruction_conv")(x)
+            x = getattr(kl, f"Conv{len(shape)}D")(channels, 1, name="reconstruction_conv")(x)
             x = CropLike(name="unpad")([x, images])
             super().__init__(images, kl.Activation("sigmoid", dtype="float32", name="reconstruction")(x), **kwargs)
-        self.shape, self.backbone, self.features = shape, backbone, features
+        self.shape, self.channels, self.backbone, self.features = shape, channels, backbone, features
         self.batch_norm, self.dropout, self.policy = batch_norm, dropout, policy
 
     def unpack_data(self, data):
         """(x, y, sample_weight), after a check that the images are finite."""
         images, target, weight = keras.utils.unpack_x_y_sample_weight(data)
-        checks.float_images("An autoencoder", images=images)
-        (images,) = checks.finite_in_graph("An autoencoder", images=images)
-        return images, target, weight
+        return self.finite(images), target, weight
 
 
-def autoencoder(shape, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True):
+def autoencoder(shape, *, channels=1, backbone="voxelmorph", features=None, batch_norm=True, dropout=True):
     """An autoencoder on the U-Net of `registration_model`, without skip connections, with a sigmoid at the end.
 
     Args:
         shape: spatial shape of the images, 2-D or 3-D, any size (padded inside to what the network needs).
+        channels: of the images, and of their reconstruction.
         backbone, features, batch_norm, dropout: see `segmentation_model`.
 
     Returns:
-        A `keras.Model` from images (batch, *shape, 1) to images of the same shape in (0, 1). Compile it with
+        A `keras.Model` from images (batch, *shape, channels) to images of the same shape in (0, 1). Compile it with
         `loss="mse"`, and train it on `ds.data.autoencoder_dataset`. Intensities above 1 (brains under x / 128) cannot
         be reached; they pull towards 1.
 
     Reference: Czolbe et al. 2023, section "DeepSim_ae".
     """
-    return Autoencoder(shape, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout)
+    return Autoencoder(
+        shape, channels=channels, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout
+    )

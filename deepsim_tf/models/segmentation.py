@@ -7,22 +7,24 @@ from keras import ops
 from deepsim_tf import checks
 from deepsim_tf.layers import CropLike
 from deepsim_tf.metrics.overlap import batch_dice
-from deepsim_tf.networks.checked import Checked, Rebuilt, dtype_policy
+from deepsim_tf.networks.checked import Checked, TakesImages, dtype_policy
 from deepsim_tf.networks.trainer import Updates
 from deepsim_tf.networks.unet import build_unet, resolve_features
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class SegmentationModel(Updates, Checked, Rebuilt, keras.Model):
+class SegmentationModel(Updates, Checked, TakesImages, keras.Model):
     """A U-Net with a softmax over the classes; make one with `segmentation_model`."""
 
-    ARGUMENTS = ("shape", "classes", "backbone", "features", "batch_norm", "dropout", "policy")
+    ARGUMENTS = ("shape", "classes", "channels", "backbone", "features", "batch_norm", "dropout", "policy")
+    WHO, MADE_BY = "A segmentation model", "segmentation_model({}, classes)"
 
     def __init__(
         self,
         shape,
         classes,
         *,
+        channels=1,
         backbone="voxelmorph",
         features=None,
         batch_norm=True,
@@ -30,7 +32,7 @@ class SegmentationModel(Updates, Checked, Rebuilt, keras.Model):
         policy=None,
         **kwargs,
     ):
-        shape = checks.image_shape(shape)
+        shape, channels = checks.image_shape(shape), checks.channel_count(channels)
         features = resolve_features(backbone, features, len(shape))
         if not isinstance(classes, int) or classes < 2:
             raise ValueError(
@@ -38,42 +40,38 @@ class SegmentationModel(Updates, Checked, Rebuilt, keras.Model):
             )
         policy = policy or keras.config.dtype_policy().name
         with dtype_policy(policy):
-            images = keras.Input((*shape, 1), name="images")
+            images = keras.Input((*shape, channels), name="images")
             x = build_unet(images, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout)
             x = getattr(kl, f"Conv{len(shape)}D")(classes, 1, name="logits")(x)
             x = CropLike(name="unpad")([x, images])
             # Probabilities stay in float32 under mixed precision: their logarithm is the loss.
             super().__init__(images, kl.Softmax(dtype="float32", name="probabilities")(x), **kwargs)
-        self.shape, self.classes, self.backbone, self.features = shape, classes, backbone, features
+        self.shape, self.classes, self.channels = shape, classes, channels
+        self.backbone, self.features = backbone, features
         self.batch_norm, self.dropout, self.policy = batch_norm, dropout, policy
-
-    def predict_step(self, data):
-        """Predict, after a check of the images."""
-        (images, *_) = keras.utils.unpack_x_y_sample_weight(data)
-        checks.float_images("A segmentation model", images=images)
-        return super().predict_step(checks.finite_in_graph("A segmentation model", images=images)[0])
 
     def unpack_data(self, data):
         """(x, y, sample_weight), after a check that images are finite and labels lie within the classes."""
         images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
-        checks.float_images("A segmentation model", images=images)
-        (images,) = checks.finite_in_graph("A segmentation model", images=images)
-        return images, checks.labels_in_graph("A segmentation model", labels, self.classes), weight
+        return self.finite(images), checks.labels_in_graph(self.WHO, labels, self.classes), weight
 
 
-def segmentation_model(shape, classes, *, backbone="voxelmorph", features=None, batch_norm=True, dropout=True):
+def segmentation_model(
+    shape, classes, *, channels=1, backbone="voxelmorph", features=None, batch_norm=True, dropout=True
+):
     """A segmentation network on the U-Net that `registration_model` uses too.
 
     Args:
         shape: spatial shape of the images, 2-D or 3-D, any size (padded inside to what the network needs).
         classes: number of classes with background.
+        channels: of the images, 3 for RGB.
         backbone: `"voxelmorph"` (`vxm.networks.Unet`) or `"paper"` (the authors' strided U-Net).
         features: widths of the encoder's levels; the decoder has them reversed. Default: (16, 32, 32, 32) for
             VoxelMorph's, (64, 128, 256) in 2-D and (32, 64, 128) in 3-D for the paper's.
         batch_norm, dropout: of the paper's backbone.
 
     Returns:
-        A `keras.Model` from images (batch, *shape, 1) to probabilities (batch, *shape, classes). Compile it with
+        A `keras.Model` from images (batch, *shape, channels) to probabilities (batch, *shape, classes). Compile it with
         `loss="sparse_categorical_crossentropy"` (the paper's cross-entropy).
 
     Example:
@@ -82,7 +80,7 @@ def segmentation_model(shape, classes, *, backbone="voxelmorph", features=None, 
         (None, 64, 64, 3)
     """
     return SegmentationModel(
-        shape, classes, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout
+        shape, classes, channels=channels, backbone=backbone, features=features, batch_norm=batch_norm, dropout=dropout
     )
 
 

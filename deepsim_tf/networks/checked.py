@@ -75,3 +75,24 @@ class Rebuilt:
         model = cls(**config)
         model.trainable = trainable
         return model
+
+
+class TakesImages(Rebuilt):
+    """Mixin for a functional keras.Model of one input, images (batch, *shape, channels): the checks of these."""
+
+    WHO = MADE_BY = None  # see `checks.images_of_model`
+
+    def __call__(self, inputs, *args, **kwargs):
+        """Check the images, here because Keras would take some of another rank."""
+        checks.images_of_model(self.WHO, self.MADE_BY, self.shape, self.channels, images=inputs)
+        checks.float_images(self.WHO, images=inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def finite(self, images):
+        """The images again, after a check that their voxels are finite numbers."""
+        checks.float_images(self.WHO, images=images)
+        return checks.finite_in_graph(self.WHO, images=images)[0]
+
+    def predict_step(self, data):
+        """Predict, after a check of the images."""
+        return self(self.finite(keras.utils.unpack_x_y_sample_weight(data)[0]), training=False)

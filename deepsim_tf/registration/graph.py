@@ -7,11 +7,11 @@ from deepsim_tf.layers import CropLike, EdgePad, RescaleTransform, SpatialTransf
 from deepsim_tf.networks.unet import padding_multiple, paper_unet, voxelmorph_features
 
 
-def registration_network(shape, backbone, features, int_steps, batch_norm, dropout):
+def registration_network(shape, channels, backbone, features, int_steps, batch_norm, dropout):
     """Functional graph {"moving", "fixed"} -> {"warped", "flow", "velocity"}, all on the un-padded grid."""
     ndim = len(shape)
     multiple = padding_multiple(features)
-    moving, fixed = (keras.Input((*shape, 1), name=name) for name in ("moving", "fixed"))
+    moving, fixed = (keras.Input((*shape, channels), name=name) for name in ("moving", "fixed"))
     padded = [EdgePad(multiple, name=f"{name}_pad")(image) for name, image in (("moving", moving), ("fixed", fixed))]
     if backbone == "voxelmorph":
         vxm_dense = vxm.networks.VxmDense(

@@ -22,14 +22,15 @@ TERMS = ("similarity", "regularizer", "supervised", "dice")  # of the loss, and 
 class RegistrationModel(Updates, Checked, Solver, keras.Model):
     """A registration network, a Solver, with its own loss, `similarity(fixed, warped) + weight * regularizer(flow)`.
 
-    Make one with `registration_model`. Called on {"moving", "fixed"}, images (batch, *shape, 1), it gives {"warped",
-    "flow"}.
+    Make one with `registration_model`. Called on {"moving", "fixed"}, images (batch, *shape, channels), it gives
+    {"warped", "flow"}.
     """
 
     def __init__(
         self,
         shape,
         *,
+        channels=1,
         backbone="voxelmorph",
         features=None,
         int_steps=0,
@@ -46,7 +47,7 @@ class RegistrationModel(Updates, Checked, Solver, keras.Model):
         # float32 here only keeps this wrapper from casting the images, which the losses see; layers follow the global
         # policy.
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.shape = checks.image_shape(shape)
+        self.shape, self.channels = checks.image_shape(shape), checks.channel_count(channels)
         self.features = resolve_features(backbone, features, len(self.shape))
         if not isinstance(int_steps, int) or int_steps < 0:
             raise ValueError(
@@ -59,8 +60,9 @@ class RegistrationModel(Updates, Checked, Solver, keras.Model):
         self.spacing, self.orientation = checks.voxel_frame(spacing, orientation, len(self.shape))
         self.policy = policy or keras.config.dtype_policy().name
         with dtype_policy(self.policy):
-            self.network = registration_network(self.shape, backbone, self.features, int_steps, batch_norm, dropout)
-        self.channels = 1
+            self.network = registration_network(
+                self.shape, self.channels, backbone, self.features, int_steps, batch_norm, dropout
+            )
         self.similarity = self.regularizer = self.supervised = None
         self.weight = self.supervised_weight = None
         self._objective, self._terms = None, []
@@ -81,12 +83,7 @@ class RegistrationModel(Updates, Checked, Solver, keras.Model):
         who = "A registration model"
         checks.float_images(who, moving=moving, fixed=fixed)
         checks.equal_shapes(who, moving=moving, fixed=fixed)
-        checks.image_rank(who, "moving", moving, len(self.shape))
-        if tuple(moving.shape[1:]) != (*self.shape, 1):
-            expected = f"(batch, {', '.join(map(str, self.shape))}, 1)"
-            raise ValueError(
-                f"This registration model was made for images {expected}. Received: {tuple(moving.shape)}."
-            )
+        checks.images_of_model(who, "registration_model({})", self.shape, self.channels, moving=moving, fixed=fixed)
 
     def compile(
         self,
@@ -223,7 +220,7 @@ class RegistrationModel(Updates, Checked, Solver, keras.Model):
         No part of the saved graph needs XLA. `ds.export` makes what TensorFlow Serving wants.
         """
         inputs = {
-            name: keras.InputSpec(dtype="float32", shape=(None, *self.shape, 1), name=name)
+            name: keras.InputSpec(dtype="float32", shape=(None, *self.shape, self.channels), name=name)
             for name in ("moving", "fixed")
         }
         with without_xla():
@@ -236,8 +233,8 @@ class RegistrationModel(Updates, Checked, Solver, keras.Model):
 
     def get_config(self):
         """The arguments of the constructor, with the precision that the layers were made in."""
-        names = ("name", "trainable", "shape", "backbone", "features", "int_steps", "classes", "intensity", "image_fit")
-        names += ("batch_norm", "dropout", "policy", "spacing", "orientation")
+        names = ("name", "trainable", "shape", "channels", "backbone", "features", "int_steps", "classes", "intensity")
+        names += ("image_fit", "batch_norm", "dropout", "policy", "spacing", "orientation")
         return {name: getattr(self, name) for name in names}
 
     def get_compile_config(self):
@@ -264,6 +261,7 @@ def _given(argument, group):
 def registration_model(
     shape,
     *,
+    channels=1,
     backbone="voxelmorph",
     features=None,
     int_steps=0,
@@ -278,7 +276,9 @@ def registration_model(
     """A registration network on the U-Net that `segmentation_model` uses too.
 
     Args:
-        shape: spatial shape of the images, 2-D or 3-D, any size (padded inside to what the network needs).
+        shape: spatial shape of the images, 2-D or 3-D, without channels, any size (padded inside to what the network
+            needs).
+        channels: of the images: 3 for RGB, 2 for T1 and T2. All channels move under one flow.
         backbone: `"voxelmorph"` (`vxm.networks.VxmDense`) or `"paper"` (the authors' strided U-Net).
         features: widths of the encoder's levels; the decoder has them reversed. Defaults as in `segmentation_model`.
         int_steps: 0 for a displacement at full resolution; above, the number of integration steps of a stationary
@@ -295,13 +295,14 @@ def registration_model(
             orientation can be brought to its grid (`ds.inference`). None: unknown.
 
     Returns:
-        A `keras.Model`: {"moving", "fixed"}, each (batch, *shape, 1) -> {"warped": (batch, *shape, 1), "flow": (batch,
-            *shape, ndim)};
+        A `keras.Model`: {"moving", "fixed"}, each (batch, *shape, channels) -> {"warped": (batch, *shape, channels),
+            "flow": (batch, *shape, ndim)};
         `flow` is the displacement in voxels. Compile it with `compile(optimizer, similarity=..., regularizer=...,
         weight=...)`.
     """
     return RegistrationModel(
         shape,
+        channels=channels,
         backbone=backbone,
         features=features,
         int_steps=int_steps,
