@@ -9,15 +9,13 @@ Masks weigh the voxels of the similarities. Every solver of this package evaluat
 import dataclasses
 import math
 
-import keras
 import tensorflow as tf
 
 from deepsim_tf import checks
 from deepsim_tf.layers import warp
 from deepsim_tf.losses import DeepSim
 from deepsim_tf.losses.similarity import compare
-
-BY_NAME = {"mse": keras.losses.MeanSquaredError, "mae": keras.losses.MeanAbsoluteError}  # Keras's own losses
+from deepsim_tf.losses.table import named
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,7 +111,7 @@ def objective(similarity, regularizer=None, weight=1.0, *, supervised=None, supe
     """The Objective of what a user names.
 
     Args:
-        similarity: a Keras loss, "mse" or "mae", or a list of (loss, factor).
+        similarity: a Keras loss, the name of one that needs no extractor, or a list of (loss, factor).
         regularizer: a Keras loss on (ignored, field), a list of (loss, factor), or None.
         weight: of the regulariser, lambda in the paper; it multiplies the factors of a list.
         supervised, supervised_weight: likewise for losses of one-hot labels.
@@ -142,7 +140,11 @@ def term_names(group, terms):
 
 def _terms(argument, given):
     """((loss, factor), ...) of a loss, its name, or a list of pairs."""
-    if given is None and argument != "similarity":
+    if given is None:
+        if argument == "similarity":
+            raise ValueError(
+                "similarity must be a keras.losses.Loss, as in ds.losses, a name, or a list. Received: None."
+            )
         return ()
     listed = given if isinstance(given, (list, tuple)) else [(given, 1.0)]
     if not listed:
@@ -152,12 +154,9 @@ def _terms(argument, given):
         if not isinstance(entry, (list, tuple)) or len(entry) != 2:
             raise ValueError(f"{argument} as a list holds (loss, factor), each. Received: {entry!r}.")
         loss, factor = entry
-        if isinstance(loss, str):
-            checks.known(argument, loss, BY_NAME)
-            loss = BY_NAME[loss]()
-        if not isinstance(loss, keras.losses.Loss):
-            expected = f"a keras.losses.Loss, as in ds.losses, one of {', '.join(BY_NAME)}, or a list of (loss, factor)"
-            raise ValueError(f"{argument} must be {expected}. Received: {loss!r}.")
+        loss = named(argument, loss)
+        if loss is None:
+            raise ValueError(f"{argument} as a list holds (loss, factor), each. Received: {entry!r}.")
         found.append((loss, _factor(f"factor of {argument}", factor)))
     return tuple(found)
 

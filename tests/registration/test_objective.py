@@ -112,7 +112,7 @@ def test_a_list_of_losses_trains_is_reported_by_name_and_survives_a_file(pair, e
         ([], "similarity is an empty list"),
         (["mse"], r"similarity as a list holds \(loss, factor\), each. Received: 'mse'"),
         ([("mse", -1)], "factor of similarity must be a finite number, 0 or more. Received: factor of similarity=-1"),
-        ([("msse", 1)], "Unknown similarity 'msse'. Available: mse, mae"),
+        ([("msse", 1)], "Unknown similarity 'msse'. Available: mse, ncc, nmi, mind, mae"),
         (None, "similarity must be a keras.losses.Loss"),
         ([(np.mean, 1)], "similarity must be a keras.losses.Loss"),
     ],
