@@ -16,6 +16,7 @@ from deepsim_tf.evaluation.measure import evaluate, summarise
 from deepsim_tf.evaluation.noise import noise_table
 from deepsim_tf.evaluation.report import write_report
 from deepsim_tf.files import written_aside
+from deepsim_tf.metrics import table as measures
 from deepsim_tf.registration.loading import open_solver
 from deepsim_tf.training import runs
 
@@ -107,6 +108,7 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), refine
     drawn = draw_comparison(
         out / "figures", images, models, tables, pairs, histories, noise=written.get("noise.csv"), background=background
     )
+    unit = recipes.DATASETS[first.dataset].unit
     shown = {
         "Which differences are more than chance (one-sided Wilcoxon, Holm's correction)": written.get("statistics.csv")
     }
@@ -123,32 +125,29 @@ def evaluate_runs(folders, *, split="val", out=None, data=None, noise=(), refine
         pairs=example_pairs(images, models, identity),
         config={str(folder.name): runs.read_config(folder) for folder in found},
         notes=_notes(first, images, split, refine, background),
+        unit=unit,
     )
     if verbose:
-        print_table(summary)
+        print_table(summary, unit)
         _say(verbose, f"Wrote {out}: report.html, figures/, pairs.csv, summary.csv")
     return summary
 
 
-def print_table(summary):
-    """Print Dice, folds, distances and training time, a row a method; TRE where the images have landmarks."""
-    # heading: (column, factor, digits)
-    shown = {
-        "Dice": ("dice", 1, 4),
-        "TRE mm": ("tre", 1, 3),
-        "folds %": ("folds", 100, 2),
-        "SD log|J|": ("sd_log_jacobian", 1, 3),
-    }
-    shown |= {"HD95 mm": ("hd95", 1, 4), "s / step": ("seconds_per_step", 1, 3)}
-    shown = {heading: how for heading, how in shown.items() if how[0] != "tre" or "tre" in summary}
-    table = rich.table.Table("", *shown, box=rich.box.SIMPLE_HEAD)
+def print_table(summary, unit="mm"):
+    """Print the measures that matter most, a row a method.
+
+    Args:
+        summary: summary.csv as a DataFrame.
+        unit: of lengths, see `metrics.table.LENGTHS`.
+    """
+    known = [*measures.MEASURES, *measures.COLUMNS]
+    shown = [name for name in known if name in summary and measures.column(name).brief]
+    headings = [measures.heading(name, unit) for name in shown]
+    table = rich.table.Table("", *headings, box=rich.box.SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in summary.to_dict("records"):
-        cells = [
-            f"{factor * row[name]:.{digits}f}" if np.isfinite(row[name]) else "-"
-            for name, factor, digits in shown.values()
-        ]
+        cells = [measures.text(name, row[name], unit) if np.isfinite(row[name]) else "-" for name in shown]
         table.add_row(row["method"], *cells)
     rich.console.Console().print(table)
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from deepsim_tf import figures
 from deepsim_tf.inference.arrays import register, warp_labels
+from deepsim_tf.metrics.table import heading
 
 EXAMPLES = 3  # pairs in the report's slider
 
@@ -29,9 +30,7 @@ def draw_comparison(folder, images, models, tables, pairs, histories, *, noise=N
     # Without labels there is no Dice, and the loss, on each method's own scale, is what remains.
     measure = "val_dice" if all("val_dice" in history for history in histories.values()) else "val_loss"
     convergence = figures.convergence(histories, folder / "convergence", measure=measure)
-    drawn = {
-        f"Validation {measure[4:].replace('dice', 'Dice')} during training (as figure 2 of the paper)": convergence
-    }
+    drawn = {f"{heading(measure)} during training (as figure 2 of the paper)": convergence}
     if labelled:
         drawn["Dice of the pairs (as figure 3 of the paper)"] = figures.dice_boxplot(
             pairs, folder / "dice", title=images.name

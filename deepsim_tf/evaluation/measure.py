@@ -2,13 +2,12 @@
 
 import time
 
-import numpy as np
 import pandas
 import tqdm
 
-from deepsim_tf import metrics
 from deepsim_tf.data.image_set import ImageSet
 from deepsim_tf.inference.arrays import predict, warp_labels
+from deepsim_tf.metrics.table import Case, measured
 from deepsim_tf.registration.loading import open_solver
 from deepsim_tf.registration.refined import Refined
 from deepsim_tf.registration.solver import Identity
@@ -21,7 +20,7 @@ def evaluate(solver, images, *, quick=False, refine=0, verbose=1):
         solver: a registration model, the path of one or of its run folder, or whatever else `ds.register` takes; None
             measures identity, no registration.
         images: an ImageSet, of any size: flows are brought to its grid, where everything is measured.
-        quick: leave out what takes most of the time: hd95, assd and ndv.
+        quick: leave out the measures that take most of the time: hd95, assd and ndv.
         refine: steps of instance refinement of each pair after the solver, see `ds.inference.refine_flow`; 0 for none.
         verbose: 1 shows a progress bar.
 
@@ -49,16 +48,16 @@ def evaluate(solver, images, *, quick=False, refine=0, verbose=1):
         started = time.perf_counter()
         flow = predict(refined, moving, fixed)[1]
         seconds = 0.0 if isinstance(solver, Identity) else time.perf_counter() - started
-        rows.append(
-            {
-                "moving": images.names[i],
-                "fixed": "atlas" if j is None else images.names[j],
-                **_overlap(images, flow, moving_labels, fixed_labels, quick),
-                **_landmarks(images.landmarks(k), flow),
-                **_deformation(flow, quick),
-                "seconds": seconds,
-            }
+        case = Case(
+            flow=flow,
+            spacing=images.spacing,
+            classes=images.classes,
+            fixed_labels=fixed_labels,
+            warped_labels=None if moving_labels is None else warp_labels(moving_labels, flow),
+            landmarks=images.landmarks(k),
         )
+        names = {"moving": images.names[i], "fixed": "atlas" if j is None else images.names[j]}
+        rows.append({**names, **measured(case, quick=quick), "seconds": seconds})
     return pandas.DataFrame(rows)
 
 
@@ -69,50 +68,9 @@ def summarise(pairs, seconds_per_step=None):
         pairs: tables of `evaluate`, one under the other, with a column `method`.
         seconds_per_step: dict of training time by method, for a column of that name.
     """
-    measured = [name for name in pairs.columns if name not in ("method", "moving", "fixed", "seconds")]
+    numbers = [name for name in pairs.columns if name not in ("method", "moving", "fixed", "seconds")]
     groups = pairs.groupby("method", sort=False)
-    summary = groups[measured].mean()
+    summary = groups[numbers].mean()
     summary.insert(0, "pairs", groups.size())
     summary["seconds_per_step"] = pandas.Series(seconds_per_step or {}, dtype="float64").reindex(summary.index)
     return summary.reset_index()
-
-
-def _overlap(images, flow, moving_labels, fixed_labels, quick):
-    if moving_labels is None:
-        return {"dice": np.nan, "accuracy": np.nan, **({} if quick else {"hd95": np.nan, "assd": np.nan})}
-    warped_labels = warp_labels(moving_labels, flow)
-    dice = metrics.dice(fixed_labels, warped_labels, images.classes)
-    found = {
-        "dice": float(np.nanmean(dice)),
-        **{f"dice_{c}": float(value) for c, value in enumerate(dice)},
-        "accuracy": float(metrics.voxel_accuracy(fixed_labels, warped_labels)),
-    }
-    if not quick:
-        distances = metrics.surface_distances(
-            fixed_labels, warped_labels, images.classes, spacing=images.spacing, background=False
-        )
-        found |= {
-            "hd95": _mean_of_foreground(distances["hausdorff95"]),
-            "assd": _mean_of_foreground(distances["surface_distance"]),
-        }
-    return found
-
-
-def _mean_of_foreground(values):
-    return float(np.nanmean(values[1:])) if np.isfinite(values[1:]).any() else np.nan
-
-
-def _landmarks(landmarks, flow):
-    if landmarks is None:
-        return {}
-    moving, fixed, spacing = landmarks
-    return {"tre": float(metrics.target_registration_error(flow, fixed, moving, spacing=spacing).mean())}
-
-
-def _deformation(flow, quick):
-    determinant = metrics.jacobian_determinant(flow)
-    return {
-        "folds": metrics.folding_fraction(flow, determinant=determinant),
-        "sd_log_jacobian": metrics.sd_log_jacobian(flow, determinant=determinant),
-        **({} if quick else {"ndv": metrics.non_diffeomorphic_volume(flow)}),
-    }

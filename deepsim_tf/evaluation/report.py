@@ -7,41 +7,18 @@ import json
 import math
 import numbers
 import os
-import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from deepsim_tf.figures.pictures import png_uri, slices_of
+from deepsim_tf.metrics import table as measures
 
 TEMPLATES = Path(__file__).with_name("templates")
-HEADINGS = {
-    "method": "Method",
-    "pairs": "Pairs",
-    "dice": "Dice",
-    "folds": "Folds (%)",
-    "hd95": "HD95 (mm)",
-    "assd": "ASSD (mm)",
-    "tre": "TRE (mm)",
-    "ndv": "NDV (%)",
-    "sd_log_jacobian": "SD log|J|",
-    "seconds_per_step": "s / step",
-    "seconds": "s / pair",
-    "weight": "λ",
-    "cohens_d": "Cohen's d",
-    "p": "p",
-    "p_holm": "p (Holm)",
-    "best_p_holm": "best is better: p (Holm)",
-    "best_cohens_d": "best is better: Cohen's d",
-}
-PERCENT = {
-    "folds": 100,
-    "ndv": 1,
-}  # columns in percent, and what makes them so: folds are a fraction, NDV is a percentage already
 MAX_CLASSES = 8  # Dice columns of a table; more go into one of their own, collapsed, a row a class
 
 
-def write_report(path, *, title, summary, figures, config, notes=(), tables=None, pairs=()):
+def write_report(path, *, title, summary, figures, config, notes=(), tables=None, pairs=(), unit="mm"):
     """Writes a report that opens anywhere: styles, script and pictures are inside the file.
 
     Args:
@@ -58,6 +35,7 @@ def write_report(path, *, title, summary, figures, config, notes=(), tables=None
         pairs: examples to fade from moving over warped to fixed, each {"name": ..., "moving": image, "warped": {method:
             image}, "fixed": image}. Images are (h, w) or (d, h, w), with or without a last axis of 1; of a volume,
             slices along each axis are shown.
+        unit: of lengths, see `metrics.table.LENGTHS`; the tables hold them in mm.
 
     Returns:
         The path written.
@@ -79,7 +57,7 @@ def write_report(path, *, title, summary, figures, config, notes=(), tables=None
         tables=[
             part
             for caption, table in {"Summary": summary, **(tables or {})}.items()
-            for part in _tables(caption, table)
+            for part in _tables(caption, table, unit)
         ],
         pairs=[{"name": pair["name"], "slices": slices_of(pair)} for pair in pairs],
         figures={caption: _data_uri(file) for caption, file in figures.items()},
@@ -93,24 +71,22 @@ def write_report(path, *, title, summary, figures, config, notes=(), tables=None
     return path
 
 
-def _tables(caption, table):
+def _tables(caption, table, unit):
     """The table for the page; where it has many classes, these in a second one, whose rows are the classes."""
     columns = {str(name): table[name].tolist() for name in table}
-    classes = [name for name in columns if re.fullmatch(r"dice_(?!low$|high$).+", name)]
+    classes = [name for name in columns if measures.class_of(name)]
     if len(classes) <= MAX_CLASSES:
-        return [_table(caption, columns)]
+        return [_table(caption, columns, unit)]
     of_class = {name: columns.pop(name) for name in classes}
     first = next(iter(columns.values()))  # the methods
-    rows = [
-        [_text(name[5:]), *(_cell("dice", value, _printed_maximum(values)) for value in values)]
-        for name, values in of_class.items()
-    ]
-    folded = {"caption": f"{caption}: Dice of each class", "rows": rows, "folded": True, "intervals": False}
+    rows = [[_text(_class(name)), *_cells(name, values, unit)] for name, values in of_class.items()]
+    what = measures.column(measures.class_of(classes[0])).heading
+    folded = {"caption": f"{caption}: {what} of each class", "rows": rows, "folded": True, "intervals": False}
     folded["headings"] = [{"text": text, "words": n == 0} for n, text in enumerate(["Class", *map(str, first)])]
-    return [_table(caption, columns), folded]
+    return [_table(caption, columns, unit), folded]
 
 
-def _table(caption, columns):
+def _table(caption, columns, unit):
     ends = {
         end
         for name in columns
@@ -120,15 +96,16 @@ def _table(caption, columns):
     cells = []
     for name, values in columns.items():
         if name not in ends:
-            best = _printed_maximum(values) if name == "dice" or name.startswith("dice_") else None
-            column = [_cell(name, value, best) for value in values]
+            column = _cells(name, values, unit)
             if f"{name}_low" in ends:
                 for cell, low, high in zip(column, columns[f"{name}_low"], columns[f"{name}_high"]):
-                    low, high = (_cell(name, end, None)["text"] for end in (low, high))
+                    low, high = (_cell(name, end, unit)["text"] for end in (low, high))
                     cell["interval"] = f"{low}–{high}" if "–" not in (low, high) else ""
             cells.append(column)
     headings = [
-        {"text": _heading(name), "words": _words(values)} for name, values in columns.items() if name not in ends
+        {"text": measures.heading(name, unit), "words": _words(values)}
+        for name, values in columns.items()
+        if name not in ends
     ]
     return {
         "caption": caption,
@@ -139,26 +116,31 @@ def _table(caption, columns):
     }
 
 
-def _heading(name):
-    text = name.replace("_", " ")
-    return HEADINGS.get(name) or (f"Dice {text[5:]}" if name.startswith("dice_") else text[:1].upper() + text[1:])
+def _class(name):
+    """The class in the name of a column."""
+    return name.removeprefix(f"{measures.class_of(name)}_")
 
 
 def _words(values):
     return any(isinstance(value, (str, bool)) for value in values)
 
 
-def _printed_maximum(values):
-    """The highest value as it is printed: methods that tie in print are all bold."""
-    known = [value for value in values if isinstance(value, numbers.Real) and math.isfinite(value)]
-    return f"{max(known):.3f}" if known else None
+def _cells(name, values, unit):
+    """The cells of a column; those that show its best number are bold, also where methods tie in print."""
+    cells = [_cell(name, value, unit) for value in values]
+    numbers_of = [float(cell["sort"]) for cell in cells if cell["sort"]]
+    if measures.column(name).better == "higher" and numbers_of:
+        best = next(cell["text"] for cell in cells if cell["sort"] == repr(max(numbers_of)))
+        for cell in cells:
+            cell["best"] = cell["text"] == best
+    return cells
 
 
 def _text(text):
     return {"text": text, "sort": None, "best": False, "interval": ""}
 
 
-def _cell(name, value, best):
+def _cell(name, value, unit):
     """One table cell.
 
     Its text, what it is sorted by (None: the text; "": no value, so last), and whether it is the best of its column.
@@ -169,29 +151,7 @@ def _cell(name, value, best):
         return {**_text("–"), "sort": ""}
     if not isinstance(value, numbers.Real):
         return _text(str(value))
-    base = "p" if name.startswith(("p_", "best_p_")) else "dice" if name.startswith("dice_") else name
-    if base in PERCENT:
-        text = _small(PERCENT[base] * value)
-    elif base == "p":
-        text = _small(value)
-    elif base in ("dice", "sd_log_jacobian"):
-        text = f"{value:.3f}"
-    elif base == "mean_difference":
-        text = f"{value:+.4f}"
-    elif base in ("weight", "sigma"):
-        text = f"{value:.3g}"  # chosen, not measured: no trailing zeros
-    else:
-        text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
-    return {
-        "text": text.replace("-", "−"),
-        "sort": repr(float(value)),
-        "best": base == "dice" and text == best,
-        "interval": "",
-    }
-
-
-def _small(value):
-    return f"{value:.3f}" if value == 0 or value >= 5e-4 else "< 0.001"
+    return {**_text(measures.text(name, value, unit).replace("-", "−")), "sort": repr(float(value))}
 
 
 def _data_uri(file):

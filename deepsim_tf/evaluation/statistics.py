@@ -12,11 +12,12 @@ import pandas
 from scipy import stats
 
 from deepsim_tf import checks
+from deepsim_tf.metrics.table import direction
 
 MIN_PAIRS = 5  # of 4 pairs even the clearest ranking has p = 1/16
 
 
-def compare(pairs, measure="dice", *, better="higher"):
+def compare(pairs, measure="dice", *, better=None):
     """Test for each ordered pair of methods whether the first is better, pair by pair of images.
 
     The test is Wilcoxon's signed-rank test, one-sided, of the differences method - other. Differences of 0 are left out
@@ -28,7 +29,7 @@ def compare(pairs, measure="dice", *, better="higher"):
     Args:
         pairs: DataFrame with the columns method, moving, fixed and `measure`, each method on the same pairs.
         measure: name of a column of numbers.
-        better: `"higher"` (Dice) or `"lower"` (distances, folds).
+        better: `"higher"` (Dice) or `"lower"` (distances, folds). Default: as the table of measures says.
 
     Returns:
         DataFrame, one row an ordered pair of methods, in order of appearance:
@@ -51,6 +52,7 @@ def compare(pairs, measure="dice", *, better="higher"):
         Wilcoxon, Biometrics Bulletin 1 (1945); Holm, Scandinavian Journal of Statistics 6 (1979); Cohen, Statistical
         power analysis for the behavioral sciences (1988), section 2.3.5 (d_z).
     """
+    better = direction(measure) if better is None else better
     checks.known("better", better, ("higher", "lower"))
     values = _by_method(pairs, measure)
     if len(values.columns) < 2:
@@ -172,8 +174,8 @@ def add_best(summary, tests, measure="dice"):
 
     How surely, and by how much, the best method beats that of the row.
 
-    The best is the method of the highest mean; its own row has NaN. All ordered pairs of methods are in the table of
-    `compare`.
+    The best is the method of the highest mean, or of the lowest where lower is better; its own row has NaN. All ordered
+    pairs of methods are in the table of `compare`.
 
     Args:
         summary: DataFrame of one row a method, with the columns method and `measure`.
@@ -188,7 +190,8 @@ def add_best(summary, tests, measure="dice"):
     """
     _columns("summary", summary, ("method", measure))
     _columns("tests", tests, ("method", "other", "p_holm", "cohens_d"))
-    best = summary.loc[summary[measure].idxmax(), "method"]
+    means = summary[measure]
+    best = summary.loc[means.idxmax() if direction(measure) == "higher" else means.idxmin(), "method"]
     over = tests[tests["method"] == best].set_index("other")
     return summary.assign(**{f"best_{name}": summary["method"].map(over[name]) for name in ("p_holm", "cohens_d")})
 

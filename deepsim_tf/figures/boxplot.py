@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from deepsim_tf.figures.drawing import COLOURS, HATCHES, check, columns, save
+from deepsim_tf.figures.drawing import COLOURS, HATCHES, MEAN_DICE, check, columns, save
+from deepsim_tf.metrics.table import text
 
 
 def dice_boxplot(pairs, stem, *, title=None):
@@ -75,8 +76,10 @@ def _draw_boxes(axis, table, looks):
         jitter = np.random.default_rng(0).uniform(-0.2, 0.2, len(dice))
         dots = axis.plot(place + jitter, dice, ".", color="0.2", alpha=0.3, markersize=4, markeredgewidth=0)
         mean = axis.plot(place, dice.mean(), "D", color="white", markeredgecolor="k", markersize=5, zorder=4)
-        axis.text(place, 1.01, f"{dice.mean():.3f}", transform=axis.get_xaxis_transform(), ha="center", va="bottom")
+        axis.text(
+            place, 1.01, text("dice", dice.mean()), transform=axis.get_xaxis_transform(), ha="center", va="bottom"
+        )
     axis.set_xticks(places, list(looks))
-    axis.set_ylabel("Dice, mean over the classes")
+    axis.set_ylabel(MEAN_DICE)
     axis.grid(axis="y", color="0.9", linewidth=0.6)
     return [*dots, *mean]

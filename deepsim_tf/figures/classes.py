@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from deepsim_tf.figures.drawing import check, columns, legend, looks, save
+from deepsim_tf.metrics.table import heading
 
 PER_COLUMN = 20  # classes under one another; more stand side by side
 
@@ -66,7 +67,9 @@ def _draw_dice_per_class(pairs, title, names=None, background=False):
             axis.plot(means, places, **{**look, "linestyle": ""}, markersize=5 if len(blocks) == 1 else 4, label=method)
         for place in range(1, len(block), 2):
             axis.axhspan(place - 0.5, place + 0.5, color="0.95", zorder=0, linewidth=0)
-        axis.set(ylim=(rows - 0.5, -0.5), xlabel="Dice")  # first class on top; a shorter last block keeps the scale
+        axis.set(
+            ylim=(rows - 0.5, -0.5), xlabel=heading("dice")
+        )  # first class on top; a shorter last block keeps the scale
         axis.set_yticks(range(len(block)), [names.get(int(c), f"class {c}") for c in block])
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="x", color="0.85", linewidth=0.6)

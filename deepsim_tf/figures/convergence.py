@@ -4,8 +4,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from deepsim_tf.figures.drawing import COLOURS, LINES, MARKERS, check, columns, save
-
-MEASURES = {"val_dice": "validation Dice", "val_loss": "validation loss"}
+from deepsim_tf.metrics.table import heading
 
 
 def convergence(histories, stem, *, measure="val_dice", identity=None):
@@ -15,7 +14,8 @@ def convergence(histories, stem, *, measure="val_dice", identity=None):
         histories: dict from method to its history.csv as a DataFrame with the columns step, seconds and `measure`.
             Rows without validation (where it is NaN) are skipped.
         stem: where to write, without the ending: `stem`.png and `stem`.pdf.
-        measure: column to draw, of `MEASURES`: without labels there is no Dice, and the loss is what remains.
+        measure: column to draw, "val_dice" or "val_loss": without labels there is no Dice, and the loss is what
+            remains.
         identity: mean Dice without registration, drawn as a horizontal line; None leaves it out.
 
     Returns:
@@ -29,14 +29,14 @@ def convergence(histories, stem, *, measure="val_dice", identity=None):
 
 def _draw_convergence(histories, identity, measure="val_dice"):
     check(histories, "histories", "at least one method")
-    rows = {}
+    rows, label = {}, heading(measure)[:1].lower() + heading(measure)[1:]  # inside a sentence
     for method, table in histories.items():
         what = f"the history of {method!r}"
         rows[method] = columns(table, ("step", "seconds", measure), what, "history.csv").dropna(subset=measure)
         check(
             len(rows[method]),
             what,
-            f"a {MEASURES[measure]} in at least one row; give the training validation images with labels",
+            f"a {label} in at least one row; give the training validation images with labels",
         )
     longest = max(table["seconds"].max() for table in rows.values())
     unit, seconds = ("h", 3600) if longest > 7200 else ("min", 60) if longest > 300 else ("s", 1)
@@ -62,7 +62,7 @@ def _draw_convergence(histories, identity, measure="val_dice"):
         axis.set_xlim(left=0)
     figure.get_layout_engine().set(wspace=0.06)
     axes[0].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes[0].set(xlabel="Updates", ylabel=MEASURES[measure].capitalize().replace("dice", "Dice"))
+    axes[0].set(xlabel="Updates", ylabel=heading(measure))
     axes[1].set_xlabel(f"Training time ({unit})")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 5), frameon=False, handlelength=3.5)

@@ -6,6 +6,10 @@ from pathlib import Path
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from deepsim_tf.metrics.table import heading
+
+MEAN_DICE = f"{heading('dice')}, mean over the classes"
+
 # The n-th method looks the same in every figure; line style, marker and hatch tell methods apart where colour cannot
 # (grey print).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A5195")

@@ -7,6 +7,7 @@ from matplotlib.patheffects import withStroke
 from deepsim_tf.figures.drawing import save
 from deepsim_tf.figures.panels import draw_grid, panel_axes, pictures_of, plane, points_of
 from deepsim_tf.figures.shown import grey, show
+from deepsim_tf.metrics.table import heading, text
 
 FIXED_LABELS = {"colors": "#00E5FF", "linestyles": "solid"}
 OTHER_LABELS = {"colors": "#FFB000", "linestyles": "dashed"}
@@ -131,8 +132,8 @@ def _draw_example_methods(images, flow, labels, dice, title):
         others = labels.get({"moving": "moving_labels", "fixed": None}.get(name, name))
         _overlay(axis, images[name], window, labels.get("fixed_labels"), others)
         score = dice.get("identity" if name == "moving" else name)
-        text = name.capitalize() if name in ("fixed", "moving") else name
-        axis.set_title(text if score is None else f"{text}\nDice {score:.3f}")
+        title = name.capitalize() if name in ("fixed", "moving") else name
+        axis.set_title(title if score is None else f"{title}\n{heading('dice')} {text('dice', score)}")
     for name, axis in zip(columns, axes[-1], strict=True) if flow else ():
         if name == "moving":
             _grid(axis, points_of(np.zeros((*shape, 2)), "flow", shape))

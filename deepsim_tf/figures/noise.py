@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from deepsim_tf.figures.drawing import check, columns, legend, looks, save
+from deepsim_tf.figures.drawing import MEAN_DICE, check, columns, legend, looks, save
 
 
 def noise_robustness(table, stem, *, title=None):
@@ -43,9 +43,7 @@ def _draw_noise_robustness(table, title):
         axis.plot(places, rows["dice"], label=method, markersize=5, linewidth=1.2, **look)
         if intervals:
             axis.vlines(places, rows["dice_low"], rows["dice_high"], color=look["color"], linewidth=1)
-    axis.set(
-        xlabel="Standard deviation of the added noise (units of the intensities)", ylabel="Dice, mean over the classes"
-    )
+    axis.set(xlabel="Standard deviation of the added noise (units of the intensities)", ylabel=MEAN_DICE)
     axis.grid(axis="y", color="0.9", linewidth=0.6)
     legend(figure, *axis.get_legend_handles_labels(), title, handlelength=3.5)
     return figure

@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from deepsim_tf.figures.drawing import check, columns, legend, looks, save
+from deepsim_tf.figures.drawing import MEAN_DICE, check, columns, legend, looks, save
+from deepsim_tf.metrics.table import heading, scaled
 
 RING = {
     "linestyle": "",
@@ -51,12 +52,12 @@ def _draw_smoothness(sweep, title, reference=None):
     labels = []
     for method, look in methods.items():
         rows = table[table["method"] == method].dropna(subset=["dice", "sd_log_jacobian"]).sort_values("weight")
-        check(len(rows), f"method {method!r}", "a Dice and an SD log|J| for at least one weight")
+        check(len(rows), f"method {method!r}", f"a Dice and an {heading('sd_log_jacobian')} for at least one weight")
         chosen = _chosen(rows)
         weights = ", ".join(f"{weight:.3g}" for weight in rows["weight"][chosen])
         label = f"{method} (λ = {weights})" if weights else method
         axis.plot(rows["sd_log_jacobian"], rows["dice"], label=label, markersize=5, linewidth=1.4, **look)
-        below.plot(rows["sd_log_jacobian"], 100 * rows["folds"], markersize=4, linewidth=1.2, **look)
+        below.plot(rows["sd_log_jacobian"], scaled("folds", rows["folds"]), markersize=4, linewidth=1.2, **look)
         axis.plot(rows["sd_log_jacobian"][chosen], rows["dice"][chosen], zorder=4, **RING)
         # The chosen weights and the ends of the lines come first when room is short.
         ends = np.isin(np.arange(len(rows)), (0, len(rows) - 1))
@@ -65,15 +66,15 @@ def _draw_smoothness(sweep, title, reference=None):
                 labels.append(
                     (2 * ring + end, (row["sd_log_jacobian"], row["dice"]), f"{row['weight']:.3g}", look["color"])
                 )
-    axis.set(ylabel="Dice, mean over the classes")
-    below.set(xlabel="SD log|J| (smoother to the left)", ylabel="Folds (%)")
+    axis.set(ylabel=MEAN_DICE)
+    below.set(xlabel=f"{heading('sd_log_jacobian')} (smoother to the left)", ylabel=heading("folds"))
     below.set_ylim(bottom=0)
     handles, names = axis.get_legend_handles_labels()
     if _chosen(table).any():
         handles, names = [*handles, Line2D([], [], **RING)], [*names, "chosen weight (its λ in brackets)"]
     if reference is not None:
         lines = [each.axvline(reference, color="k", linestyle=":", linewidth=1.1, zorder=1) for each in (axis, below)]
-        handles, names = [*handles, lines[0]], [*names, f"matched SD log|J| = {reference:.3g}"]
+        handles, names = [*handles, lines[0]], [*names, f"matched {heading('sd_log_jacobian')} = {reference:.3g}"]
     for each in (axis, below):
         each.grid(axis="y", color="0.9", linewidth=0.6)
     legend(figure, handles, names, title, per_row=3, handlelength=3.5)

@@ -10,6 +10,8 @@ from PIL import Image
 from deepsim_tf.evaluation.compare import print_table
 from deepsim_tf.evaluation.measure import summarise
 from deepsim_tf.inference import warp_image
+from deepsim_tf.registration.prediction import Prediction
+from deepsim_tf.registration.solver import Solver
 
 
 @pytest.fixture(scope="module")
@@ -17,20 +19,15 @@ def images():
     return ds.data.synthetic("platelet", "test", size=(32, 32), count=2, noise=0.02)
 
 
-class Affine:
-    """Stands for a registration model that answers every pair with one affine map.
-
-    P goes to matrix p + offset in the moving image.
-    """
-
-    similarity, image_fit = None, None
+class Affine(Solver):
+    """Answers every pair with one affine map: p goes to matrix p + offset in the moving image."""
 
     def __init__(self, shape, matrix, offset):
         points = np.moveaxis(np.indices(shape), 0, -1)  # (*shape, ndim)
         self.shape, self.flow = shape, (points @ np.transpose(matrix) + offset - points).astype("float32")
 
-    def predict_on_batch(self, pair):
-        return {"flow": self.flow[None]}
+    def solve(self, pair):
+        return Prediction(flow=self.flow[None])
 
 
 def own_volumes(folder, points, spacing=(3.0, 1.0, 0.5)):
@@ -131,4 +128,4 @@ def test_the_printed_table_has_an_error_only_where_it_was_measured(tre, capsys):
         line.split() for line in capsys.readouterr().out.splitlines() if any(word in line for word in ("Dice", "NCC"))
     ]
     assert ("TRE" in heading) == (tre is not None)
-    assert cells == ["NCC", "-", *([] if tre is None else ["1.235"]), "1.23", "0.250", "2.5000", "-"]
+    assert cells == ["NCC", "-", "2.50", *([] if tre is None else ["1.23"]), "1.230", "0.250", "-"]

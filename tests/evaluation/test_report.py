@@ -40,18 +40,18 @@ def cells(page):
 def test_table_has_each_number_in_its_unit(tmp_path, inputs):
     page = report.write_report(tmp_path / "report.html", **inputs).read_text("utf-8")
     assert cells(page) == [
-        ["identity", "54", "0.953", "0.916", "0.000", "0.000", "–"],
-        ["MSE", "54", "0.965", "0.938", "0.012", "0.212", "0.0812"],
-        ["DeepSim", "54", "0.968", "0.943", "&lt; 0.001", "0.119", "0.150"],
+        ["identity", "54", "0.9531", "0.9161", "0.000", "0.000", "–"],
+        ["MSE", "54", "0.9653", "0.9384", "0.012", "0.212", "0.0812"],
+        ["DeepSim", "54", "0.9679", "0.9432", "&lt; 0.001", "0.119", "0.150"],
     ]
     headings = re.findall(r'<th scope="col" aria-sort="none"[^>]*><button type="button">([^<]*)<', page)
     assert headings == ["Method", "Pairs", "Dice", "Dice cell", "Folds (%)", "SD log|J|", "s / step"]
 
 
 def test_the_highest_dice_is_bold_also_when_methods_tie_in_print(tmp_path, inputs):
-    inputs["summary"]["dice"] = [0.95, 0.9681, 0.9679]
+    inputs["summary"]["dice"] = [0.95, 0.96814, 0.96806]
     page = report.write_report(tmp_path / "report.html", **inputs).read_text("utf-8")
-    assert re.findall(r'class="best">([^<]*)<', page) == ["0.968", "0.968", "0.943"]
+    assert re.findall(r'class="best">([^<]*)<', page) == ["0.9681", "0.9681", "0.9432"]
 
 
 def test_columns_are_sorted_by_the_full_number(tmp_path, inputs):
@@ -64,8 +64,8 @@ def test_an_interval_stands_beside_its_value_in_one_column(tmp_path, inputs):
     inputs["summary"].insert(3, "dice_low", [0.9412, 0.9555, NAN])
     inputs["summary"].insert(4, "dice_high", [0.9649, 0.9751, NAN])
     page = report.write_report(tmp_path / "report.html", **inputs).read_text("utf-8")
-    assert '<td data-value="0.9531">0.953 <span class="interval">0.941–0.965</span></td>' in page
-    assert '<td data-value="0.9679" class="best">0.968</td>' in page  # without an interval
+    assert '<td data-value="0.9531">0.9531 <span class="interval">0.9412–0.9649</span></td>' in page
+    assert '<td data-value="0.9679" class="best">0.9679</td>' in page  # without an interval
     assert "95 % interval" in page and "Dice low" not in page and "Dice high" not in page
 
 
@@ -74,14 +74,15 @@ def test_many_classes_go_into_a_collapsed_table_with_a_row_a_class(tmp_path, inp
         inputs["summary"][f"dice_{k}"] = [0.5, 0.6, 0.7 - k / 10]
     page = report.write_report(tmp_path / "report.html", **inputs).read_text("utf-8")
     main, folded = re.findall(r"<table.*?</table>", page, re.S)
-    assert "Dice 1" not in main and "0.965" in main
+    assert "Dice 1" not in main and "0.9653" in main
     assert re.findall(r"<button[^>]*>([^<]*)<", folded) == ["Class", "identity", "MSE", "DeepSim"]
-    assert cells(folded)[1:3] == [["0", "0.500", "0.600", "0.700"], ["1", "0.500", "0.600", "0.600"]]  # after "cell"
+    # after "cell"
+    assert cells(folded)[1:3] == [["0", "0.5000", "0.6000", "0.7000"], ["1", "0.5000", "0.6000", "0.6000"]]
     assert re.findall(r'"best">([^<]*)<', folded)[1:5] == [
-        "0.700",
-        "0.600",
-        "0.600",
-        "0.600",
+        "0.7000",
+        "0.6000",
+        "0.6000",
+        "0.6000",
     ]  # of the row; classes 1 ties
     assert re.search(r"<details>\s*<summary>Summary: Dice of each class</summary>", page)
 

@@ -73,7 +73,15 @@ def test_of_distances_the_lower_is_better(rng):
     pairs = pairs_of(a=rng.random(20), b=rng.random(20) + 0.5).rename(columns={"dice": "hd95"})
     table = compare(pairs, "hd95", better="lower")
     assert row_of(table, "a", "b")["p"] < 0.01 and row_of(table, "a", "b")["mean_difference"] < 0
-    np.testing.assert_allclose(table["p"], compare(pairs.assign(hd95=-pairs["hd95"]), "hd95")["p"])
+    negative = compare(pairs.assign(hd95=-pairs["hd95"]), "hd95", better="higher")
+    np.testing.assert_allclose(table["p"], negative["p"])
+    pandas.testing.assert_frame_equal(compare(pairs, "hd95"), table)  # as the table of measures says
+
+
+def test_a_measure_whose_direction_nobody_knows_is_refused(rng):
+    pairs = pairs_of(a=rng.random(20), b=rng.random(20)).rename(columns={"dice": "cells_per_frame"})
+    with pytest.raises(ValueError, match="Which way 'cells_per_frame' is better is not known. Say better="):
+        compare(pairs, "cells_per_frame")
 
 
 def test_zero_differences_are_left_out_of_the_ranks_and_counted_as_pairs():

@@ -59,7 +59,7 @@ def test_methods_differ_by_line_style_and_marker():
 def test_identity_is_the_first_box_and_the_means_are_printed():
     axis = boxplot._draw_dice_boxplot(pairs(), None).axes[0]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["identity", "MSE"]
-    assert [text.get_text() for text in axis.texts] == ["0.850", "0.940"]
+    assert [text.get_text() for text in axis.texts] == ["0.8500", "0.9400"]
     diamonds = [line.get_ydata()[0] for line in axis.lines if line.get_marker() == "D"]
     np.testing.assert_allclose(diamonds, [0.85, 0.94])
 
