@@ -20,6 +20,9 @@ def main(description, address, call, errors):
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("moving", help="image file: PNG, TIFF, NIfTI, MGZ or npy")
     parser.add_argument("fixed", help="image file of the same kind")
+    parser.add_argument(
+        "--channels", type=int, default=1, help="of NIfTI, MGZ and npy files that hold several, on the last axis"
+    )
     parser.add_argument("--model", required=True, help="name of the served model")
     parser.add_argument("--address", default=address, help=f"of the server; default: {address}")
     parser.add_argument(
@@ -29,7 +32,7 @@ def main(description, address, call, errors):
         "--similarity", action="store_true", help="print DeepSim before and after (models that were trained with it)"
     )
     arguments = parser.parse_args()
-    moving, fixed = read(arguments.moving), read(arguments.fixed)
+    moving, fixed = (read(path, arguments.channels) for path in (arguments.moving, arguments.fixed))
     try:
         result = call(arguments.address, arguments.model, "serving_default", {"moving": moving, "fixed": fixed})
         np.savez_compressed(arguments.out, **{name: array[0] for name, array in result.items()})
@@ -41,10 +44,10 @@ def main(description, address, call, errors):
         sys.exit(f"The server did not answer as expected: {' '.join(str(error).split())}")
 
 
-def read(path):
-    """A batch of one image, (1, *spatial, 1) float32, with its intensities as they are.
+def read(path, channels=1):
+    """A batch of one image, (1, *spatial, channels) float32, with its intensities as they are.
 
-    The model has the rule that scales them.
+    The model has the rule that scales them. PNG and TIFF say by themselves whether they are in colour.
     """
     if path.endswith(".npy"):
         image = np.load(path, allow_pickle=False)
@@ -53,4 +56,10 @@ def read(path):
     else:
         with Image.open(path) as file:
             image = np.asarray(file)
-    return image.astype("float32")[None, ..., None]
+            channels = image.shape[-1] if image.ndim == 3 else 1
+    if channels == 1:
+        image = image[..., None]
+    elif image.shape[-1] != channels:
+        sys.exit(f"{path} holds an array of shape {image.shape}. Expected {channels} channels on the last axis.")
+    spatial = [n for axis, n in enumerate(image.shape[:-1]) if axis < 3 or n > 1]  # NIfTI's time comes before channels
+    return image.astype("float32").reshape(1, *spatial, channels)

@@ -12,7 +12,7 @@ import argparse
 import deepsim_tf as ds
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("run", help="run folder of train/register.py, or a .keras file")
+parser.add_argument("run", help="run folder of train/register.py, a .keras file, or an .h5 file of VoxelMorph")
 parser.add_argument("out", help="folder of the served model; its versions are numbered")
 parser.add_argument("--format", default="tensorflow", help="tensorflow (SavedModel) or onnx")
 arguments = parser.parse_args()

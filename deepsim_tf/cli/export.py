@@ -3,18 +3,23 @@
 import click
 
 from deepsim_tf.export import export as export_model
-from deepsim_tf.export.saved_model import FORMATS
+from deepsim_tf.export.saved_model import EXPORT_FORMATS
 
 
 @click.command()
-@click.option("--model", required=True, metavar="RUN", help="Run folder of train-registration, or a .keras file.")
+@click.option(
+    "--model",
+    required=True,
+    metavar="RUN",
+    help="Run folder of train-registration, a .keras file, or an .h5 file of VoxelMorph.",
+)
 @click.option(
     "--out",
     required=True,
     metavar="DIR",
     help="Folder of the served model, such as served/cells; its versions are numbered.",
 )
-@click.option("--format", default="tensorflow", show_default=True, help=f"One of: {', '.join(FORMATS)}.")
+@click.option("--format", default="tensorflow", show_default=True, help=f"One of: {', '.join(EXPORT_FORMATS)}.")
 def export(model, out, format):
     """Write a model for TensorFlow Serving, its intensity rule and grid inside, as the next version of a folder.
 

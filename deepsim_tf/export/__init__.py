@@ -1,4 +1,4 @@
-"""A registration model as a folder for TensorFlow Serving, which needs no Python.
+"""A solver as a folder for TensorFlow Serving, which needs no Python.
 
 Grids, intensity rules and signatures as graphs.
 """

@@ -1,4 +1,4 @@
-"""`ds.export`: a registration model as a version folder that TensorFlow Serving watches."""
+"""`ds.export`: a solver as a version folder that TensorFlow Serving watches."""
 
 import contextlib
 import errno
@@ -16,20 +16,20 @@ from deepsim_tf.files import written_aside
 from deepsim_tf.layers.compiled import without_xla
 from deepsim_tf.registration.loading import open_solver
 
-FORMATS = {"tensorflow": "saved_model.pb", "onnx": "serving_default.onnx"}  # and a file by which a version is known
+EXPORT_FORMATS = {"tensorflow": "saved_model.pb", "onnx": "serving_default.onnx"}  # and a file that every version has
 
 
 def export(solver, path, *, format="tensorflow", verbose=1):
-    """Write a registration model as a SavedModel for TensorFlow Serving, in the next free version of a folder.
+    """Write a solver as a SavedModel for TensorFlow Serving, in the next free version of a folder.
 
-    The model's intensity rule and its grid are inside: a client sends images as they are in the files, of any size, and
-    gets what `ds.register` gives (warped images keep the moving images' own intensities). Signatures, with named inputs
-    and outputs, and any batch:
+    Its intensity rule and its grid are inside: a client sends images as they are in the files, of any size, and gets
+    what `ds.register` gives (warped images keep the moving images' own intensities). Signatures, with named inputs and
+    outputs, and any batch:
 
-    * `serving_default`: `moving`, `fixed` (batch, *spatial, 1) float32 -> `warped` (batch, *spatial of fixed, 1), and
-      `flow` (batch, *spatial of fixed, ndim), the displacement in voxels;
+    * `serving_default`: `moving`, `fixed` (batch, *spatial, channels) float32 -> `warped` (batch, *spatial of fixed,
+      channels), and `flow` (batch, *spatial of fixed, ndim), the displacement in voxels;
     * `similarity`, where the solver's objective has a DeepSim: `fixed`, `warped` -> `similarity` (batch,), and one such
-      for each level (`level_1`, ..), 1 is best; measured on the model's grid, as in training;
+      for each level (`level_1`, ..), 1 is best; measured on the solver's grid, as in training;
     * `warp_labels`: `labels` (batch, *spatial) int32, `flow` -> `warped_labels`, nearest voxel.
 
     A server that watches `path` never sees half a model: it is written in a hidden folder, and renamed. Exports into
@@ -55,7 +55,7 @@ def export(solver, path, *, format="tensorflow", verbose=1):
         >>> ds.export("runs/phc-u373/deepsim", "served/u373")
         PosixPath('served/u373/1')
     """
-    checks.known("format", format, FORMATS)
+    checks.known("format", format, EXPORT_FORMATS)
     folder = _served_folder(path, format)
     if format == "onnx":
         converter()  # refuses before any work is done
@@ -95,7 +95,7 @@ def _served_folder(path, format):
         raise ValueError(
             f"path must be the folder of the served model. Received: {path}, which is a file. Choose another folder."
         )
-    for other, file in FORMATS.items():
+    for other, file in EXPORT_FORMATS.items():
         if other != format and any(folder.glob(f"*/{file}")):
             raise ValueError(
                 f"{path} holds versions in the format {other!r}, and a server reads one format. Choose another folder"

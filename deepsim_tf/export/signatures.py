@@ -24,14 +24,15 @@ def signatures(solver):
     """
     flow, variables = solver.graph()
     ndim, objective = len(solver.shape), solver.objective()
-    image, field = [None] * (ndim + 1) + [1], [None] * (ndim + 1) + [ndim]
+    places = [None] * (ndim + 1)  # any batch, and any size
+    image, field = [*places, solver.channels], [*places, ndim]
     pair = {name: (image, tf.float32) for name in ("moving", "fixed", "warped")}
     functions = {"serving_default": _function(_register(solver, flow), moving=pair["moving"], fixed=pair["fixed"])}
     if objective is not None and objective.semantic is not None:
         similarity = _similarity(solver, objective.semantic)
         functions["similarity"] = _function(similarity, fixed=pair["fixed"], warped=pair["warped"])
         variables = [*variables, *(weight.value for weight in objective.semantic.extractor.weights)]
-    functions["warp_labels"] = _function(_warp_labels, labels=(image[:-1], tf.int32), flow=(field, tf.float32))
+    functions["warp_labels"] = _function(_warp_labels, labels=(places, tf.int32), flow=(field, tf.float32))
     return functions, variables
 
 
@@ -44,12 +45,11 @@ def _register(solver, predict):
     fit = solver.image_fit or "resample"
 
     def register(moving, fixed):
-        """Images as in the files, (batch, *spatial, 1) -> warped, flow: (batch, *spatial of fixed, 1 or ndim)."""
+        """Images as in the files, (batch, *spatial, channels) -> warped and flow, on the grid of fixed."""
         size, fixed_size = tf.shape(moving), tf.shape(fixed)
-        compared = size[:-1], fixed_size[:-1]
-        if solver.image_fit is not None:  # only then images may differ in size, as in ds.register
-            compared = size[:1], fixed_size[:1]
-        what = "as many moving as fixed images" + (", of one size" if solver.image_fit is None else "")
+        compared, what = (size[:1], fixed_size[:1]), "as many moving as fixed images"
+        if solver.image_fit is None:  # only with a fit images may differ in size, as in ds.register
+            compared, what = (size[:-1], fixed_size[:-1]), f"{what}, of one size"
         with tf.control_dependencies(
             [tf.debugging.assert_equal(*compared, f"{checks.MARKER}The served model expects {what}.")]
         ):

@@ -10,12 +10,14 @@ import deepsim_tf as ds  # noqa: F401  isort: skip
 import concurrent.futures
 import contextlib
 import http.server
+import importlib
 import json
 import runpy
 import sys
 import threading
 
 import grpc
+import nibabel
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -152,3 +154,20 @@ def test_a_client_registers_two_files(monkeypatch, capsys, tmp_path, files, scri
         np.testing.assert_allclose(found[name], expected[name][0], rtol=1e-5, atol=1e-5)
     before = ask(cells, "similarity", fixed=fixed, warped=moving)["similarity"][0]
     assert f"DeepSim before: {before:.4f}" in capsys.readouterr().out and not (tmp_path / "none.npz").exists()
+
+
+def test_a_client_reads_channels_where_the_file_has_them(monkeypatch, tmp_path, rng):
+    monkeypatch.syspath_prepend(SERVING)
+    monkeypatch.delitem(sys.modules, "common", raising=False)
+    read = importlib.import_module("common").read
+    colours = rng.integers(0, 256, (6, 7, 3)).astype("uint8")
+    Image.fromarray(colours).save(tmp_path / "rgb.png")
+    np.testing.assert_array_equal(read(str(tmp_path / "rgb.png")), colours[None])
+    volume = rng.random((4, 5, 6, 2)).astype("float32")
+    np.save(tmp_path / "two.npy", volume)
+    np.testing.assert_array_equal(read(str(tmp_path / "two.npy"), 2), volume[None])
+    nibabel.save(nibabel.Nifti1Image(volume[:, :, :, None], np.eye(4)), tmp_path / "two.nii.gz")  # (x, y, z, time, c)
+    np.testing.assert_array_equal(read(str(tmp_path / "two.nii.gz"), 2), volume[None])
+    assert read(str(tmp_path / "rgb.png")).dtype == np.float32
+    with pytest.raises(SystemExit, match=r"two.npy holds an array of shape \(4, 5, 6, 2\). Expected 3 channels"):
+        read(str(tmp_path / "two.npy"), 3)
