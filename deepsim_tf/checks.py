@@ -13,6 +13,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+MOST_CHANNELS = 4  # of an array of three axes that may be an image with channels or a volume
 MARKER = "deepsim_tf: "  # begins the message of a check inside a graph; `graph_errors` finds it there
 
 
@@ -168,6 +169,15 @@ def image_rank(who, name, image, ndim=None):
             else f"{ndim}-D images, (batch, *spatial, channels)"
         )
         raise ValueError(f"{who} expects {expected}. Received: {name}.shape={tuple(image.shape)}.")
+
+
+def spatial_axes(image):
+    """How many spatial axes an array (*spatial) or (*spatial, channels) has, 2 or 3, where nothing else says it.
+
+    The last of three axes counts as channels if it has at most `MOST_CHANNELS` entries: an image in colour is likelier
+    than so thin a volume.
+    """
+    return 2 if image.ndim == 2 or (image.ndim == 3 and image.shape[-1] <= MOST_CHANNELS) else 3
 
 
 def channel_count(channels):

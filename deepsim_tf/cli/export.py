@@ -2,17 +2,13 @@
 
 import click
 
+from deepsim_tf.cli.options import MODEL
 from deepsim_tf.export import export as export_model
 from deepsim_tf.export.saved_model import EXPORT_FORMATS
 
 
 @click.command()
-@click.option(
-    "--model",
-    required=True,
-    metavar="RUN",
-    help="Run folder of train-registration, a .keras file, or an .h5 file of VoxelMorph.",
-)
+@MODEL
 @click.option(
     "--out",
     required=True,

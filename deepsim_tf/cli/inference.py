@@ -3,16 +3,12 @@
 import click
 
 from deepsim_tf import inference
+from deepsim_tf.cli.options import MODEL
 from deepsim_tf.inference.geometry import ALIGN
 
 
 @click.command()
-@click.option(
-    "--model",
-    required=True,
-    metavar="RUN",
-    help="Run folder of train-registration, a .keras file, or a VoxelMorph .h5 file.",
-)
+@MODEL
 @click.option("--moving", metavar="FILE", help="The image that is moved: NIfTI, MGZ, TIFF, PNG, npy or npz.")
 @click.option("--fixed", metavar="FILE", help="The image whose grid and header the result has.")
 @click.option(

@@ -14,6 +14,12 @@ DATA = click.option(
     metavar="PATH",
     help="Folder of the dataset, or the CSV file of --dataset csv; not needed for synthetic ones.",
 )
+MODEL = click.option(
+    "--model",
+    required=True,
+    metavar="RUN",
+    help="Run folder of train-registration, a .keras file, or a VoxelMorph .h5 file.",
+)
 PRESETS = "cpu: two cores, at most 30 minutes. gpu: full resolution, some hours. paper: the published settings."
 PRESET = click.option("--preset", default="cpu", show_default=True, help=PRESETS)
 CHANGES = [

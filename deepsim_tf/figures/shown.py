@@ -2,7 +2,8 @@
 
 import numpy as np
 
-FEW = 4  # channels at the most, where an array of three axes may be an image (h, w, channels) or a volume (d, h, w)
+from deepsim_tf import checks
+
 IMAGES = "(h, w, channels) or (d, h, w, channels), or without channels"
 
 
@@ -19,7 +20,7 @@ def with_channels(image, name, grid=None):
         ValueError: another number of axes, or another grid.
     """
     array = np.asarray(image)
-    ndim = len(grid) if grid is not None else 2 if array.ndim == 3 and array.shape[-1] <= FEW else min(array.ndim, 3)
+    ndim = checks.spatial_axes(array) if grid is None else len(grid)
     found = array if array.ndim == ndim + 1 else array[..., None]
     if found.ndim not in (3, 4) or (grid is not None and found.shape[:-1] != tuple(grid)):
         problem, expected = "cannot be drawn", IMAGES

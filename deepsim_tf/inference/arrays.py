@@ -13,8 +13,6 @@ from deepsim_tf.registration.loading import open_solver
 from deepsim_tf.registration.prediction import Pair
 from deepsim_tf.registration.refined import Refined
 
-MOST_CHANNELS = 4  # of an array of three axes that may be an image with channels or a volume
-
 
 def register(solver, moving, fixed, *, refine=0):
     """Register one pair of images of any size, on the fixed image's grid.
@@ -95,9 +93,7 @@ def _as_image(solver, name, image):
     image = np.asarray(image)
     checks.float_images("register", **{name: image})
     checks.finite_array("register", **{name: image})
-    ndim = solver.ndim
-    if ndim is None:
-        ndim = 2 if image.ndim == 2 or (image.ndim == 3 and image.shape[-1] <= MOST_CHANNELS) else 3
+    ndim = checks.spatial_axes(image) if solver.ndim is None else solver.ndim
     channels = solver.channels
     image = image[..., None] if image.ndim == ndim else image
     if image.ndim != ndim + 1 or (channels is not None and image.shape[-1] != channels):

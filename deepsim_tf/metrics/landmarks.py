@@ -1,9 +1,9 @@
 """Distances between corresponding landmarks."""
 
 import numpy as np
-from scipy import ndimage
 
 from deepsim_tf.formats import read_landmarks
+from deepsim_tf.grids.sampling import sample_at
 
 __all__ = ["read_landmarks", "target_registration_error"]
 
@@ -76,8 +76,5 @@ def target_registration_error(flow, fixed_landmarks, moving_landmarks, *, spacin
             f"fixed_landmarks must lie in the flow's grid {tuple(grid.tolist())}, in voxels from 0. Received outside:"
             f" {found}."
         )
-    # (ndim, N): the flow at the landmarks
-    displacement = np.stack(
-        [ndimage.map_coordinates(flow[..., d], fixed.T, order=1, mode="nearest") for d in range(ndim)], axis=-1
-    )
-    return np.linalg.norm((fixed + displacement - moving) * spacing, axis=1)
+    # (N, ndim) + the flow at the landmarks, (N, ndim)
+    return np.linalg.norm((fixed + sample_at(flow, fixed) - moving) * spacing, axis=1)
