@@ -16,9 +16,9 @@ ALIGN = ("headers", "centres")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """Affine maps, (ndim + 1, ndim + 1), between voxels of two images, of the model's grid, and the world."""
+    """Affine maps, (ndim + 1, ndim + 1), between voxels of two images, of the solver's grid, and the world."""
 
-    grid: tuple  # shape of the model's grid
+    grid: tuple  # shape of the solver's grid
     fixed_shape: tuple
     moving_shape: tuple
     fixed_affine: np.ndarray  # voxels -> world
@@ -53,7 +53,7 @@ def place(solver, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
 
     Args:
         solver: a Solver.
-        moving, fixed: Headers of the files (`data.volumes`).
+        moving, fixed: Headers of the files (`deepsim_tf.formats`).
         paths: their names, for messages.
         align: `"headers"`, or `"centres"`: the moving image is moved so that both fields of view have one centre.
 
@@ -66,15 +66,13 @@ def place(solver, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
     for path, header in zip(paths, (moving, fixed)):
         if len(header.shape) != ndim:
             raise ValueError(
-                f"{path} is {len(header.shape)}-D, of shape {header.shape}. Expected {ndim}-D images of one channel,"
-                " as the model's."
+                f"{path} is {len(header.shape)}-D, of shape {header.shape}. Expected {ndim}-D images, as the model's."
             )
     if is_world(moving) != is_world(fixed):
         with_header, without = paths if is_world(moving) else paths[::-1]
         raise ValueError(
             f"{with_header} says where its voxels lie, and {without} does not. Expected two NIfTI or MGZ files, or two"
-            " files"
-            " without position: convert one of them."
+            " files without position: convert one of them."
         )
     fixed_affine, moving_affine = world_affine(fixed, paths[1]), world_affine(moving, paths[0])
     known = {"grid": shape, "fixed_shape": fixed.shape, "moving_shape": moving.shape}
@@ -84,17 +82,15 @@ def place(solver, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
         if solver.image_fit is None and moving.shape != fixed.shape:
             raise ValueError(
                 f"{paths[0]} has shape {moving.shape}, {paths[1]} {fixed.shape}. Expected one shape, as the model's"
-                " training images had:"
-                " crop or pad one of them, or train with --fit pad."
+                " training images had: crop or pad one of them, or train with --fit pad."
             )
         maps = (joined(*to_grid(image.shape, shape, fit)) for image in (fixed, moving))
         known |= dict(zip(("fixed_to_grid", "moving_to_grid"), maps))
         return Geometry(**known, translation=np.zeros(ndim), unit="pixels", fit=fit)
 
     oriented = _to_orientation(fixed_affine, fixed.shape, solver.orientation)
-    sizes = np.rint(np.abs(split(oriented)[0]) @ fixed.shape).astype(
-        int
-    )  # of the fixed image, in the model's order of axes
+    # Of the fixed image, in the solver's order of axes.
+    sizes = np.rint(np.abs(split(oriented)[0]) @ fixed.shape).astype(int)
     voxels = voxel_sizes(fixed_affine @ np.linalg.inv(oriented))
     fixed_to_grid = np.eye(ndim + 1) if solver.shape is None else joined(*_scaled(solver, sizes, voxels)) @ oriented
     centres = [

@@ -15,8 +15,7 @@ LATTICE = 48  # samples an axis: this is about centimetres, not voxels
 
 AFFINE_FIRST = (
     "register them affinely first, as antsRegistrationSyNQuick.sh -t a (ANTs) or SimpleITK's"
-    " CenteredTransformInitializer and"
-    " ImageRegistrationMethod do, and pass the result as moving image"
+    " CenteredTransformInitializer and ImageRegistrationMethod do, and pass the result as moving image"
 )
 
 
@@ -72,8 +71,7 @@ def _doubts(numbers, distance, geometry):
         apart = f"{numbers['distance_of_foregrounds']:.0f} {geometry.unit}"
         yield (
             f"What the two images show lies apart: the centres of their foregrounds by {apart}, the boxes around them"
-            " share"
-            f" {percent['overlap_of_foregrounds']} of the smaller one: {remedy}."
+            f" share {percent['overlap_of_foregrounds']} of the smaller one: {remedy}."
         )
     if len(geometry.grid) == 3 and numbers["rotation_degrees"] > ROTATION:
         angle = f"{numbers['rotation_degrees']:.0f} degrees"
@@ -84,8 +82,8 @@ def _doubts(numbers, distance, geometry):
     if numbers["coverage_by_grid"] < LEAST_COVERAGE:
         yield (
             f"The model's grid holds only {percent['coverage_by_grid']} of what the fixed image shows; beyond it the"
-            " border's displacement goes on:"
-            " crop the fixed image to the region the model was trained on, or check its voxel size."
+            " border's displacement goes on: crop the fixed image to the region the model was trained on, or"
+            " check its voxel size."
         )
     extent = np.abs(split(geometry.fixed_to_grid)[0]) @ geometry.fixed_shape  # in voxels of the grid
     if (extent < np.divide(geometry.grid, 4)).any():
