@@ -258,6 +258,20 @@ def finite_in_graph(who, **images):
     return [tf.debugging.check_numerics(image, message.format(name)) for name, image in images.items()]
 
 
+def weights_in_graph(who, weights):
+    """The weights again, after a check on the device that none is negative; see `graph_errors`.
+
+    NaN passes: a warped mask has it where the flow has, and a step whose loss is NaN can be skipped.
+    """
+    message, low = f"{who} expects weights of voxels from 0 on. Received: weights from", tf.reduce_min(weights)
+    if tf.executing_eagerly():
+        if low < 0:
+            raise ValueError(f"{message} {low.numpy():g}.")
+        return weights
+    with tf.control_dependencies([tf.debugging.Assert(~(low < 0), [MARKER + message, low])]):
+        return tf.identity(weights)
+
+
 def labels_in_graph(who, labels, classes):
     """The labels again, after a check on the device that all lie in 0 ..
 

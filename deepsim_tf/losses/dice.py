@@ -9,7 +9,7 @@ from deepsim_tf.losses.similarity import Similarity, at_least_float32
 _ABSENT = 1e-3  # voxels: a class with less than this in both maps together is in neither
 
 
-def soft_dice(fixed_probabilities, warped_probabilities, *, background=True, squared=False):
+def soft_dice(fixed_probabilities, warped_probabilities, *, background=True, squared=False, weights=None):
     """1 - the mean Dice coefficient over the classes that are in either map: in [0, 1], 0 is best.
 
         Dice_c = 2 sum_p f_c(p) w_c(p) / (sum_p f_c(p) + sum_p w_c(p))     (Balakrishnan et al., IEEE TMI 2019, equation
@@ -24,6 +24,8 @@ def soft_dice(fixed_probabilities, warped_probabilities, *, background=True, squ
         background: whether class 0 counts.
         squared: square the terms of the denominator (Milletari et al., 3DV 2016), which makes equal maps the optimum
             also where they are not one-hot: without it, p = 1/2 in both scores 1/2.
+        weights: of the voxels, (batch, *spatial), such as a mask, in every sum over p. Only their ratios count; an
+            image without any weight scores 0.
 
     Returns:
         Tensor (batch,), float32, or float64 where the maps are.
@@ -47,11 +49,17 @@ def soft_dice(fixed_probabilities, warped_probabilities, *, background=True, squ
                 f"soft_dice without background needs two classes or more. Received: {tuple(f.shape)}, background=False."
             )
         f, w = f[..., 1:], w[..., 1:]
+    sizes, common = f * f + w * w if squared else f + w, f * w
     voxels = tuple(range(1, len(f.shape) - 1))
+    if weights is not None:
+        weights = tf.cast(weights, f.dtype)[..., None]
+        # The largest weight becomes 1: what is absent, is so whatever the unit of the weights.
+        weights = tf.math.divide_no_nan(weights, tf.reduce_max(weights, axis=voxels, keepdims=True))
+        sizes, common = weights * sizes, weights * common
     # (batch, *spatial, classes) -> (batch, classes)
-    sizes = tf.reduce_sum(f * f + w * w if squared else f + w, axis=voxels)
+    sizes, common = tf.reduce_sum(sizes, axis=voxels), tf.reduce_sum(common, axis=voxels)
     present = tf.cast(sizes > _ABSENT, sizes.dtype)
-    overlap = 2 * tf.reduce_sum(f * w, axis=voxels) / tf.maximum(sizes, _ABSENT)
+    overlap = 2 * common / tf.maximum(sizes, _ABSENT)
     missing = tf.reduce_sum(present * (1 - overlap), axis=-1)
     return missing / tf.maximum(tf.reduce_sum(present, axis=-1), 1)
 
@@ -88,9 +96,7 @@ class SoftDice(Similarity):
 
     def values(self, fixed, warped, weights=None):
         """See `soft_dice`."""
-        if weights is not None:
-            raise ValueError(f"{type(self).__name__} weighs images, sample_weight (batch,). Received: {weights.shape}.")
-        return soft_dice(fixed, warped, background=self.background, squared=self.squared)
+        return soft_dice(fixed, warped, background=self.background, squared=self.squared, weights=weights)
 
     def get_config(self):
         """Adds `background` and `squared`."""

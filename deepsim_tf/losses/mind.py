@@ -13,11 +13,12 @@ from deepsim_tf import checks
 from deepsim_tf.layers.compiled import compiled
 from deepsim_tf.losses.ncc import box_sum
 from deepsim_tf.losses.similarity import Similarity, at_least_float32
+from deepsim_tf.losses.voxel_weights import weighted_mean
 
 _FLAT = 1e-8  # lower bound of V, for images in about [0, 1]: what differs by less than 1e-4 is constant
 
 
-def mind(images, *, radius=2, dilation=2):
+def mind(images, *, radius=2, dilation=2, weights=None):
     """Self-similarity context of every voxel: how alike the patches around it are to one another.
 
         S(p, k) = exp(-(D(p, k) - min_k D(p, k)) / V(p)),   k = (a, b), a pair of neighbours of p
@@ -31,13 +32,15 @@ def mind(images, *, radius=2, dilation=2):
     continue with the border's value.
 
     Args:
-        images: tensor (batch, *spatial, channels), 2-D or 3-D, float; distances are averaged over the channels.
+        images: tensor (batch, *spatial, channels), 2-D or 3-D, float; each channel is described by itself.
         radius: of the patches in voxels, side 2 radius + 1. Larger patches blur the descriptor and suppress more noise.
         dilation: distance of the neighbours in voxels. A larger one describes coarser structures.
+        weights: of the voxels, (batch, *spatial), in the mean of V over the image, such as a mask: the descriptor of a
+            voxel then depends on the voxels that count and on those up to `radius + dilation` away from it.
 
     Returns:
-        Tensor (batch, *spatial, 12), or 4 in 2-D, in (0, 1]; float32, or float64 where the images are. Constant images
-        give 1.
+        Tensor (batch, *spatial, 12 channels), or 4 channels in 2-D, those of the first channel first; in (0, 1];
+        float32, or float64 where the images are. Constant images give 1.
 
     Raises:
         ValueError: images of another rank or of integers.
@@ -50,41 +53,49 @@ def mind(images, *, radius=2, dilation=2):
     """
     checks.image_rank("mind", "images", images)
     checks.float_images("mind", images=images)
-    descriptor = _context(_neighbours(images, dilation), radius)  # (batch, pairs, *spatial)
-    return tf.transpose(descriptor, [0, *range(2, len(images.shape)), 1])
+    descriptor = _context(_neighbours(images, dilation), radius, weights)  # (batch, channels, pairs, *spatial)
+    ndim, size = len(images.shape) - 2, tf.shape(images)
+    # -> (batch, *spatial, channels, pairs) -> (batch, *spatial, channels * pairs)
+    last = tf.transpose(descriptor, [0, *range(3, ndim + 3), 1, 2])
+    return tf.reshape(last, tf.concat([size[:-1], [images.shape[-1] * descriptor.shape[2]]], 0))
 
 
 def _neighbours(images, dilation):
-    """For each axis the images moved by -dilation and by dilation: tensors (batch, 2, *spatial, channels)."""
+    """For each axis the images moved by -dilation and by dilation: tensors (batch, channels, 2, *spatial)."""
     images = at_least_float32(images)
-    ndim, shape = len(images.shape) - 2, tf.shape(images)
-    padded = _pad_edge(images, dilation, range(1, ndim + 1))
+    ndim = len(images.shape) - 2
+    # Channels, and later pairs, come before the spatial axes, so that window sums run over adjacent voxels.
+    images = (
+        tf.transpose(images, [0, ndim + 1, *range(1, ndim + 1)]) if images.shape[-1] != 1 else images[:, None, ..., 0]
+    )
+    shape, padded = tf.shape(images), _pad_edge(images, dilation, range(2, ndim + 2))
 
     def moved(axis, step):
-        begin = [0] + [dilation] * ndim + [0]
+        begin = [0, 0] + [dilation] * ndim
         begin[axis] += step
         return tf.slice(padded, begin, shape)
 
-    return [tf.stack([moved(axis, -dilation), moved(axis, dilation)], axis=1) for axis in range(1, ndim + 1)]
+    return [tf.stack([moved(axis, -dilation), moved(axis, dilation)], axis=2) for axis in range(2, ndim + 2)]
 
 
-def _context(neighbours, radius):
-    """`mind` from the neighbours; pairs come before the spatial axes, so that window sums run over adjacent voxels."""
+def _context(neighbours, radius, weights=None):
+    """`mind` from the neighbours: (batch, channels, pairs, *spatial)."""
     ndim, shape = len(neighbours), tf.shape(neighbours[0])
-    # The neighbours on two different axes make four pairs: (batch, 2, 1, ..) - (batch, 1, 2, ..) -> (batch, 4,
-    # *spatial, channels)
+    # The neighbours on two different axes make four pairs: (batch, channels, 2, 1, ..) - (batch, channels, 1, 2, ..)
+    # -> (batch, channels, 4, *spatial)
     pairs = [
-        tf.reshape(a[:, :, None] - b[:, None], tf.concat([shape[:1], [4], shape[2:]], 0))
+        tf.reshape(a[:, :, :, None] - b[:, :, None], tf.concat([shape[:2], [4], shape[3:]], 0))
         for a, b in itertools.combinations(neighbours, 2)
     ]
-    squared = tf.reduce_mean(tf.square(tf.concat(pairs, axis=1)), axis=-1)  # (batch, pairs, *spatial)
-    space = tuple(range(2, ndim + 2))
+    squared = tf.square(tf.concat(pairs, axis=2))
+    space = tuple(range(3, ndim + 3))
     distance = (
         box_sum(_pad_edge(squared, radius, space), 2 * radius + 1, space, padding="valid") / (2 * radius + 1) ** ndim
     )
-    distance -= tf.reduce_min(distance, axis=1, keepdims=True)
-    variance = tf.reduce_mean(distance, axis=1, keepdims=True)  # (batch, 1, *spatial)
-    typical = tf.reduce_mean(variance, axis=space, keepdims=True)
+    distance -= tf.reduce_min(distance, axis=2, keepdims=True)
+    variance = tf.reduce_mean(distance, axis=2, keepdims=True)  # (batch, channels, 1, *spatial)
+    weights = None if weights is None else weights[:, None, None]  # (batch, 1, 1, *spatial)
+    typical = weighted_mean(variance, weights, axes=space, keepdims=True)
     variance = tf.maximum(tf.clip_by_value(variance, 0.001 * typical, 1000 * typical), _FLAT)
     return tf.exp(-distance / variance)
 
@@ -102,7 +113,8 @@ def _pad_edge(x, size, axes):
 class MIND(Similarity):
     """Mean squared difference of the MIND-SSC descriptors of (fixed, warped), in [0, 1], 0 is best.
 
-    See `mind` for the formula.
+    See `mind` for the formula; the mean is over voxels, pairs and channels. With weights of voxels, intensities more
+    than `radius + dilation` away from every voxel that counts do not matter.
 
     Args:
         radius: of the patches in voxels. Larger patches suppress more noise and detail.
@@ -125,17 +137,17 @@ class MIND(Similarity):
         self.radius, self.dilation = int(radius), int(dilation)
 
     def values(self, fixed, warped, weights=None):
-        """Mean over pairs and voxels of the squared difference: (batch,)."""
-        if weights is not None:
-            raise ValueError(f"{type(self).__name__} weighs images, sample_weight (batch,). Received: {weights.shape}.")
-        axes = len(fixed.shape) - 2
+        """Mean over channels, pairs and voxels of the squared difference: (batch,)."""
 
-        def distance(*neighbours):
-            difference = _context(neighbours[:axes], self.radius) - _context(neighbours[axes:], self.radius)
-            return tf.reduce_mean(tf.square(difference), axis=tuple(range(1, axes + 2)))
+        def distance(neighbours_fixed, neighbours_warped, weights):
+            contexts = (
+                _context(neighbours, self.radius, weights) for neighbours in (neighbours_fixed, neighbours_warped)
+            )
+            # (batch, channels, pairs, *spatial) -> (batch, *spatial) -> (batch,)
+            return weighted_mean(tf.reduce_mean(tf.math.squared_difference(*contexts), axis=(1, 2)), weights)
 
         # The padding stays outside: it is cheap, and inside it would double the time that XLA takes to compile.
-        return compiled(distance)(*_neighbours(fixed, self.dilation), *_neighbours(warped, self.dilation))
+        return compiled(distance)(_neighbours(fixed, self.dilation), _neighbours(warped, self.dilation), weights)
 
     def get_config(self):
         """Adds `radius` and `dilation`."""

@@ -6,9 +6,10 @@ import tensorflow as tf
 
 from deepsim_tf import checks
 from deepsim_tf.losses.similarity import Similarity, at_least_float32
+from deepsim_tf.losses.voxel_weights import weighted_mean
 
 
-def local_ncc(fixed, warped, *, window=9, eps=1e-5):
+def local_ncc(fixed, warped, *, window=9, eps=1e-5, weights=None):
     """1 - mean over all voxels of the squared local correlation: in [0, 1], 0 is best.
 
         cc(p) = cov(p)^2 / (max(var_fixed(p), eps) max(var_warped(p), eps))
@@ -19,9 +20,13 @@ def local_ncc(fixed, warped, *, window=9, eps=1e-5):
     almost 0, this clamps the variances and counts a negative correlation as much as a positive one.
 
     Args:
-        fixed, warped: tensors (batch, *spatial, channels), compared channel by channel.
+        fixed, warped: tensors (batch, *spatial, channels); cc is taken of each channel by itself, and averaged over
+            them.
         window: side of the window in voxels, odd. A larger window tolerates less local change of contrast.
         eps: lower bound of each variance, for images in about [0, 1]: patches that are flatter count less.
+        weights: of the voxels, (batch, *spatial), such as a mask: sum_p w(p) cc(p) / sum_p w(p) instead of the mean, 0
+            for an image without any weight. The windows themselves are not cut off: intensities beyond half a window
+            from every voxel that counts do not matter.
 
     Returns:
         Tensor (batch,), float32, or float64 where the images are.
@@ -45,7 +50,8 @@ def local_ncc(fixed, warped, *, window=9, eps=1e-5):
     covariance = mean_ab - mean_a * mean_b
     var_a = tf.maximum(mean_aa - mean_a * mean_a, eps)
     var_b = tf.maximum(mean_bb - mean_b * mean_b, eps)
-    return 1 - tf.reduce_mean(covariance * covariance / (var_a * var_b), axis=(*axes, len(a.shape) - 1))
+    # (batch, *spatial, channels) -> (batch, *spatial) -> (batch,)
+    return weighted_mean(1 - tf.reduce_mean(covariance * covariance / (var_a * var_b), axis=-1), weights)
 
 
 def box_sum(images, window, axes, *, padding="same"):
@@ -127,9 +133,7 @@ class LocalNCC(Similarity):
 
     def values(self, fixed, warped, weights=None):
         """See `local_ncc`."""
-        if weights is not None:
-            raise ValueError(f"{type(self).__name__} weighs images, sample_weight (batch,). Received: {weights.shape}.")
-        return local_ncc(fixed, warped, window=self.window, eps=self.eps)
+        return local_ncc(fixed, warped, window=self.window, eps=self.eps, weights=weights)
 
     def get_config(self):
         """Adds `window` and `eps`."""

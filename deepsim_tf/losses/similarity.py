@@ -7,7 +7,7 @@ from keras import ops
 from deepsim_tf import checks
 from deepsim_tf.layers import warp
 from deepsim_tf.layers.compiled import compiled
-from deepsim_tf.losses.voxel_weights import image_and_voxel_weights, weighted_mean
+from deepsim_tf.losses.voxel_weights import image_and_voxel_weights
 
 
 class Similarity(keras.losses.Loss):
@@ -23,7 +23,8 @@ class Similarity(keras.losses.Loss):
     * `sample_weight` of shape (batch,) multiplies the value of each image, see keras.losses.Loss. One of shape
       (batch, *spatial) or (batch, *spatial, 1), such as a mask, weighs voxels: the value of an image is
       sum_p w(p) v(p) / sum_p w(p) instead of the mean over p, so that only the ratios of its weights count. An image
-      without any weight scores 0 and has no gradient, as one whose weight as a whole is 0. Weights are not negative.
+      without any weight scores 0 and has no gradient, as one whose weight as a whole is 0. Negative weights are
+      refused.
 
     A subclass defines `values`, and `values_of_flow` where it needs the flow.
 
@@ -100,10 +101,10 @@ class Similarity(keras.losses.Loss):
     def _reduced(self, values, images, sample_weight):
         """The values of a batch as Keras reduces them."""
         images = [ops.convert_to_tensor(image, dtype=self.dtype) for image in images]
-        image_weights, voxel_weights = image_and_voxel_weights(sample_weight, images[1], self.dtype)
+        of_images, of_voxels = image_and_voxel_weights(type(self).__name__, sample_weight, images[1], self.dtype)
         with tf.name_scope(self.name):
-            found = values(*images, voxel_weights)
-        return _Reduction(self.name, self.reduction, self.dtype)(found, found, image_weights)
+            found = values(*images, of_voxels)
+        return _Reduction(self.name, self.reduction, self.dtype)(found, found, of_images)
 
 
 class _Reduction(keras.losses.Loss):
@@ -133,26 +134,28 @@ def compare(similarity, fixed, moving, flow, *, warped=None, sample_weight=None)
     if isinstance(similarity, Similarity) and similarity.needs_flow:
         return similarity.of_flow(fixed, moving, flow, sample_weight)
     warped = warp(moving, flow) if warped is None else warped
-    if isinstance(similarity, Similarity) or sample_weight is None or len(sample_weight.shape) < 2:
+    if isinstance(similarity, Similarity) or sample_weight is None:
         return similarity(fixed, warped, sample_weight)
-    return _Voxelwise(similarity)(fixed, warped, sample_weight)
+    return _of_keras(similarity, fixed, warped, sample_weight)
 
 
-class _Voxelwise(Similarity):
-    """Keras's own loss, of a value for each voxel, as a Similarity."""
-
-    def __init__(self, loss):
-        super().__init__(loss.name, loss.reduction, loss.dtype)
-        self.loss = loss
-
-    def values(self, fixed, warped, weights=None):
-        values = self.loss.call(fixed, warped)
-        if len(values.shape) != len(fixed.shape) - 1:
-            raise ValueError(
-                f"{type(self.loss).__name__} has no value for each voxel, whose weights it could take. Received:"
-                " sample_weight of voxels. Weigh images, (batch,), or derive it from ds.losses.Similarity."
-            )
-        return weighted_mean(values, weights)
+def _of_keras(loss, fixed, warped, sample_weight):
+    """A weighted loss that is no Similarity; Keras cannot broadcast (batch,) over values of voxels."""
+    who = type(loss).__name__
+    fixed, warped = (ops.convert_to_tensor(image, dtype=loss.dtype) for image in (fixed, warped))
+    of_images, of_voxels = image_and_voxel_weights(who, sample_weight, warped, loss.dtype)
+    values = loss.call(fixed, warped)  # (batch,) or (batch, *spatial)
+    if of_voxels is None:
+        weights = tf.reshape(of_images, [-1] + [1] * (len(values.shape) - 1)) * tf.ones_like(values)
+    elif len(values.shape) != len(of_voxels.shape):
+        raise ValueError(
+            f"{who} has no value for each voxel, whose weights it could take. Received: sample_weight of voxels. Weigh"
+            " images, (batch,), or derive it from ds.losses.Similarity."
+        )
+    else:  # of mean 1, so that Keras's mean over the voxels is the weighted one
+        axes = tuple(range(1, len(values.shape)))
+        weights = tf.math.divide_no_nan(of_voxels, tf.reduce_mean(of_voxels, axis=axes, keepdims=True))
+    return _Reduction(loss.name, loss.reduction, loss.dtype)(values, values, weights)
 
 
 def at_least_float32(values):

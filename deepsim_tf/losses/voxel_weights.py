@@ -5,11 +5,14 @@ import math
 import tensorflow as tf
 from keras import ops
 
+from deepsim_tf import checks
 
-def image_and_voxel_weights(weights, images, dtype):
+
+def image_and_voxel_weights(who, weights, images, dtype):
     """Tell the two kinds of sample_weight apart by their shape, and refuse others.
 
     Args:
+        who: begins the error.
         weights: None; a number, or (batch,), of images; (batch, *spatial) or (batch, *spatial, 1), of voxels.
         images: (batch, *spatial, channels).
         dtype: of the result.
@@ -30,24 +33,27 @@ def image_and_voxel_weights(weights, images, dtype):
         raise ValueError(
             f"sample_weight must weigh images, (batch,), or voxels, {expected}. Received: {tuple(weights.shape)}."
         )
-    return None, voxels
+    return None, checks.weights_in_graph(who, voxels)
 
 
-def weighted_mean(values, weights=None):
+def weighted_mean(values, weights=None, *, axes=None, keepdims=False):
     """Mean over the voxels of each image, sum_p w(p) v(p) / sum_p w(p); 0 for an image without any weight.
 
     Args:
         values: tensor (batch, *spatial).
         weights: tensor (batch, *spatial), or None for the plain mean.
+        axes: of the voxels; all but the first, where nothing is said.
+        keepdims: keep them, with size 1.
 
     Returns:
         Tensor (batch,).
     """
-    voxels = tuple(range(1, len(values.shape)))
+    axes = tuple(range(1, len(values.shape))) if axes is None else axes
     if weights is None:
-        return tf.reduce_mean(values, axis=voxels)
+        return tf.reduce_mean(values, axis=axes, keepdims=keepdims)
     weights = tf.cast(weights, values.dtype)
-    return tf.math.divide_no_nan(tf.reduce_sum(weights * values, axis=voxels), tf.reduce_sum(weights, axis=voxels))
+    total = tf.reduce_sum(weights * values, axis=axes, keepdims=keepdims)
+    return tf.math.divide_no_nan(total, tf.reduce_sum(weights, axis=axes, keepdims=keepdims))
 
 
 def weights_on_grid(weights, shape):

@@ -45,6 +45,25 @@ def test_squared_denominators_by_hand():
     np.testing.assert_allclose(soft_dice(b, b, squared=True), [0], atol=1e-12)
 
 
+@pytest.mark.parametrize("squared", [False, True])
+def test_a_mask_of_one_hot_labels_is_the_metric_of_the_labels_inside(squared, labels):
+    inside = np.zeros((3, 8, 9))
+    inside[:, 2:6, 1:7] = 1
+    per_class = np.array([ds.metrics.dice(a[2:6, 1:7], b[2:6, 1:7], 4) for a, b in zip(*labels)])
+    maps = [one_hot(part).astype("float64") for part in labels]
+    for weights in (inside, 1e-9 * inside):
+        found = soft_dice(*maps, squared=squared, weights=weights)
+        np.testing.assert_allclose(found, 1 - np.nanmean(per_class, 1), atol=1e-9)
+
+
+def test_weights_by_hand():
+    # weights 3 and 1: class 0 has 2 * 3 * 0.5 / (3 * 1.5 + 1 * 1), class 1 has 2 * 1 * 1 / (3 * 0.5 + 1 * 1 + 1)
+    a = np.array([[1.0, 0.0], [0.0, 1.0]]).reshape(1, 1, 2, 2)
+    b = np.array([[0.5, 0.5], [1.0, 1.0]]).reshape(1, 1, 2, 2)
+    expected = 1 - (3 / 5.5 + 2 / 3.5) / 2
+    np.testing.assert_allclose(soft_dice(a, b, weights=np.array([[[3.0, 1.0]]])), [expected], atol=1e-12)
+
+
 def test_a_class_in_one_map_alone_counts_as_0_and_no_class_at_all_scores_0():
     fixed, warped = one_hot(np.array([[[0, 0, 1]]])), one_hot(np.array([[[0, 0, 0]]]))
     np.testing.assert_allclose(soft_dice(fixed, warped), [1 - (4 / 5 + 0) / 2], atol=1e-6)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from deepsim_tf.losses import MIND, mind
 
 
-def reference(image, radius, dilation):
+def reference(image, radius, dilation, weights=None):
     """MIND-SSC of one image (*spatial) from its definition, voxel by voxel, pair by pair, in NumPy.
 
     (pairs, *spatial).
@@ -30,7 +30,8 @@ def reference(image, radius, dilation):
     d = np.array([[distance(p, a, b) for p in np.ndindex(image.shape)] for a, b in pairs])
     d -= d.min(0)
     v = d.mean(0)
-    v = np.clip(v, 0.001 * v.mean(), 1000 * v.mean())
+    typical = np.average(v, weights=None if weights is None else weights.ravel())
+    v = np.clip(v, 0.001 * typical, 1000 * typical)
     return np.exp(-d / v).reshape(len(pairs), *image.shape)
 
 
@@ -68,9 +69,40 @@ def test_an_edge_by_hand():
     np.testing.assert_allclose(sorted(mind(edge, radius=0, dilation=1)[0, 1, 1]), [np.exp(-2)] * 2 + [1, 1], atol=1e-12)
 
 
-def test_distances_of_channels_are_averaged(rng):
-    image = rng.random((1, 8, 8, 1))
-    np.testing.assert_allclose(mind(np.concatenate([image, image], -1)), mind(image), atol=1e-12)
+@pytest.mark.parametrize("channels", [2, 3])
+def test_each_channel_is_described_by_itself(channels, rng):
+    images = rng.random((2, 7, 8, channels))
+    found = mind(images, radius=1, dilation=1)
+    assert found.shape == (2, 7, 8, 4 * channels)
+    for c in range(channels):
+        np.testing.assert_allclose(found[..., 4 * c : 4 * c + 4], mind(images[..., c : c + 1], radius=1, dilation=1))
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_the_loss_of_channels_is_the_mean_of_theirs(channels, rng):
+    fixed, warped = rng.random((2, 7, 8, channels)), rng.random((2, 7, 8, channels))
+    expected = [
+        np.mean(
+            [(reference(fixed[k, ..., c], 1, 1) - reference(warped[k, ..., c], 1, 1)) ** 2 for c in range(channels)]
+        )
+        for k in range(2)
+    ]
+    np.testing.assert_allclose(MIND(1, 1, reduction=None, dtype="float64")(fixed, warped), expected, atol=1e-10)
+
+
+def test_a_weighted_loss_is_the_weighted_mean_over_voxels_pair_by_pair(rng):
+    fixed, warped, weights = rng.random((2, 7, 8, 2)), rng.random((2, 7, 8, 2)), rng.random((2, 7, 8))
+    fixed[:, :4, :4] = 0.5  # flat patches, where V is clamped by its weighted mean
+    weights[:, 5:] = 0
+    expected = []
+    for k in range(2):
+        squared = [
+            (reference(fixed[k, ..., c], 1, 1, weights[k]) - reference(warped[k, ..., c], 1, 1, weights[k])) ** 2
+            for c in range(2)
+        ]
+        expected.append(np.average(np.mean(squared, (0, 1)), weights=weights[k]))
+    found = MIND(1, 1, reduction=None, dtype="float64")(fixed, warped, sample_weight=weights)
+    np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("shape", [(24, 20), (12, 10, 11)])

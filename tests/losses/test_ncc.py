@@ -9,7 +9,7 @@ from deepsim_tf.losses import LocalNCC, local_ncc
 from deepsim_tf.losses.ncc import box_sum
 
 
-def reference(fixed, warped, window, eps=1e-5):
+def reference(fixed, warped, window, eps=1e-5, weights=None):
     """1 - mean squared local correlation of two images (*spatial), window by window, zero beyond the border."""
     half, volume, values = window // 2, window**fixed.ndim, []
     a_padded, b_padded = np.pad(fixed, half), np.pad(warped, half)
@@ -19,7 +19,7 @@ def reference(fixed, warped, window, eps=1e-5):
         covariance = ((a - mean_a) * (b - mean_b)).sum() / volume
         variances = [max(((i - m) ** 2).sum() / volume, eps) for i, m in ((a, mean_a), (b, mean_b))]
         values.append(covariance**2 / (variances[0] * variances[1]))
-    return 1 - np.mean(values)
+    return 1 - np.average(values, weights=None if weights is None else weights.ravel())
 
 
 @pytest.mark.parametrize("window", [3, 9])
@@ -44,10 +44,17 @@ def test_flat_patches_count_less_by_the_lower_bound_of_the_variance(rng):
     )
 
 
-def test_channels_are_compared_one_by_one(rng):
-    fixed, warped = rng.random((1, 8, 9, 2)), rng.random((1, 8, 9, 2))
-    expected = np.mean([reference(fixed[0, ..., c], warped[0, ..., c], 3) for c in range(2)])
-    np.testing.assert_allclose(local_ncc(fixed, warped, window=3), [expected], atol=1e-9)
+@pytest.mark.parametrize("channels", [2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_channels_are_compared_one_by_one(channels, weighted, rng):
+    fixed, warped = rng.random((2, 8, 9, channels)), rng.random((2, 8, 9, channels))
+    weights = rng.random((2, 8, 9)) if weighted else [None, None]
+    expected = [
+        np.mean([reference(fixed[k, ..., c], warped[k, ..., c], 3, weights=weights[k]) for c in range(channels)])
+        for k in range(2)
+    ]
+    found = local_ncc(fixed, warped, window=3, weights=weights if weighted else None)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_a_change_of_contrast_costs_nothing_inside(texture):

@@ -2,9 +2,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.stats import kstest
 from skimage.metrics import normalized_mutual_information
 
 from deepsim_tf.losses import NMI, nmi
+from deepsim_tf.losses.nmi import _mixed, _uniform
 
 
 def quantised(rng, bins, shape=(2, 20, 21, 1)):
@@ -13,13 +15,14 @@ def quantised(rng, bins, shape=(2, 20, 21, 1)):
     return (numbers + 0.5) / bins, numbers
 
 
-def reference(fixed, warped, bins, fwhm=1.0):
+def reference(fixed, warped, bins, fwhm=1.0, weights=None):
     """2 - NMI of two lists of intensities in [0, 1], voxel by voxel in NumPy."""
     centres, sigma = (np.arange(bins) + 0.5) / bins, fwhm / bins / 2.3548200450309493
     joint = np.zeros((bins, bins))
-    for a, b in zip(fixed.ravel(), warped.ravel()):
+    weights = np.ones(fixed.size) if weights is None else weights.ravel()
+    for a, b, w in zip(fixed.ravel(), warped.ravel(), weights / weights.sum()):
         shares = [np.exp(-((x - centres) ** 2) / (2 * sigma**2)) for x in (a, b)]
-        joint += np.outer(*[s / s.sum() for s in shares]) / fixed.size
+        joint += w * np.outer(*[s / s.sum() for s in shares])
     h = [-(p[p > 0] * np.log(p[p > 0])).sum() for p in (joint.sum(1), joint.sum(0), joint)]
     return 2 - (h[0] + h[1]) / h[2]
 
@@ -32,6 +35,62 @@ def test_nmi_is_a_loop_over_voxels(shape, bins, fwhm, rng):
     np.testing.assert_allclose(nmi(fixed, warped, bins=bins, fraction=1, fwhm=fwhm), expected, atol=1e-12)
     loss = NMI(bins, fraction=1, fwhm=fwhm, reduction=None)(fixed.astype("float32"), warped.astype("float32"))
     np.testing.assert_allclose(loss, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_each_channel_has_a_histogram_and_their_values_are_averaged(channels, weighted, rng):
+    fixed, warped = rng.random((2, 9, 8, channels)), rng.random((2, 9, 8, channels))
+    weights = rng.random((2, 9, 8)) if weighted else [None, None]
+    expected = [
+        np.mean([reference(fixed[k, ..., c], warped[k, ..., c], 8, weights=weights[k]) for c in range(channels)])
+        for k in range(2)
+    ]
+    found = nmi(fixed, warped, bins=8, fraction=1, weights=weights if weighted else None)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_channels_that_agree_under_different_contrasts_are_not_pooled(rng):
+    # One histogram of both channels would see each intensity beside two others, and score far from 0.
+    fixed, _ = quantised(rng, 8)
+    both, other = np.concatenate([fixed, fixed], -1), np.concatenate([fixed, 1 - fixed], -1)
+    np.testing.assert_allclose(nmi(both, other, bins=8, fraction=1, fwhm=0.1), [0, 0], atol=1e-9)
+
+
+def test_each_channel_and_image_has_a_range_of_its_own(rng):
+    fixed, warped = rng.random((2, 9, 8, 2)), rng.random((2, 9, 8, 2))
+    scales = np.array([[1.0, 5.0], [0.2, 30.0]]).reshape(2, 1, 1, 2)
+    options = {"bins": 8, "vmin": None, "vmax": None, "fraction": 1}
+    np.testing.assert_allclose(nmi(fixed, scales * warped, **options), nmi(fixed, warped, **options), atol=1e-9)
+
+
+def test_the_range_of_intensities_is_that_of_the_voxels_that_count(rng):
+    fixed, warped, weights = rng.random((1, 9, 8, 1)), rng.random((1, 9, 8, 1)), np.ones((1, 9, 8))
+    weights[:, 4:] = 0
+    options = {"bins": 8, "vmin": None, "vmax": None}
+    expected = nmi(fixed[:, :4], warped[:, :4], fraction=1, **options)
+    warped[:, 4:] *= 100
+    np.testing.assert_allclose(nmi(fixed, warped, fraction=1, weights=weights, **options), expected, atol=1e-9)
+
+
+def test_drawn_numbers_are_uniform_and_independent_of_one_another():
+    keys = tf.constant([0, 1, -1, 2**62], tf.int64)
+    drawn = _uniform(3, keys, 20000).numpy()
+    assert drawn.shape == (4, 20000) and drawn.min() >= 0 and drawn.max() < 1
+    for line in drawn:  # Kolmogorov-Smirnov: 1.63 / sqrt(n) is passed by one sample of a hundred
+        assert kstest(line, "uniform").statistic < 2 / np.sqrt(20000)
+    correlations = np.corrcoef(np.concatenate([drawn[:, 1:], drawn[:, :-1]]))[np.triu_indices(8, 1)]
+    assert np.abs(correlations).max() < 5 / np.sqrt(20000)
+    assert not np.array_equal(drawn, _uniform(4, keys, 20000))
+
+
+def test_the_first_outputs_are_those_of_splitmix64():
+    # Published with the generator (Vigna's splitmix64.c, seed 1234567).
+    state, found = 1234567, []
+    for _ in range(3):
+        state = (state + 0x9E3779B97F4A7C15) % 2**64
+        found.append(int(_mixed(tf.constant(state - 2**64 * (state >= 2**63), tf.int64))) % 2**64)
+    assert found == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
 @pytest.mark.parametrize("bins", [4, 16])
