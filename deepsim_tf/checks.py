@@ -18,8 +18,8 @@ MARKER = "deepsim_tf: "  # begins the message of a check inside a graph; `graph_
 
 
 def known(argument, value, options):
-    """Refuse a name that is not in the list of known ones."""
-    if value not in options:
+    """Refuse a name that is not in the list, or among the keys, of the known ones."""
+    if value not in tuple(options):  # of a list as value, a dict of options could only say that it has no hash
         raise ValueError(f"Unknown {argument} {value!r}. Available: {', '.join(map(str, options))}.")
 
 
