@@ -1,8 +1,8 @@
 """Datasets as ImageSet objects, and their tf.data pipelines."""
 
 from deepsim_tf.data.image_set import ImageSet
-from deepsim_tf.data.own.images import from_csv
-from deepsim_tf.data.own.table import read_label_map
+from deepsim_tf.data.label_map import read_label_map
+from deepsim_tf.data.own.from_csv import from_csv
 from deepsim_tf.data.pipelines import autoencoder_dataset, registration_dataset, segmentation_dataset
 from deepsim_tf.data.sets.brain_mri import brain_mri
 from deepsim_tf.data.sets.hippocampus import hippocampus

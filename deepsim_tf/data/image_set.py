@@ -17,7 +17,7 @@ MEMORY = 2 * 2**30  # bytes up to which cache="auto" keeps a set in memory
 class ImageSet:
     """Images with optional labels, on one grid, and the pairs to register.
 
-    `images[i]` is `(image, labels)`: image (*spatial, 1) float32, labels (*spatial) int32 or None.
+    `images[i]` is `(image, labels)`: image (*spatial, channels) float32, labels (*spatial) int32 or None.
     Every image is checked when it is loaded; the `ValueError` names the image. Arrays are read-only,
     because they are shared with the cache.
 
@@ -43,6 +43,8 @@ class ImageSet:
         fit: how files of another size were brought to `shape` (`deepsim_tf.grids.fit`), or None.
         orientation: where the axes point, as in "RAS" (nibabel's axis codes), where the files' headers say so and
             agree; else None.
+        channels: number of channels of every image: 1 for grey, 3 for red-green-blue, 2 for T1 and T2.
+        close: function that closes the files that `load` keeps open; called after each pass over all images.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class ImageSet:
         fit=None,
         landmarks=None,
         orientation=None,
+        channels=1,
+        close=None,
     ):
         self._load, self._true_flow, self._cache, self._stack, self._files, self._settings = (
             load,
@@ -74,13 +78,16 @@ class ImageSet:
             files,
             settings,
         )
-        self._landmarks, self.orientation = landmarks, orientation
+        self._landmarks, self._close, self.orientation = landmarks, close, orientation
         self.names, self.name, self.split, self.classes, self.fit = list(names), name, split, classes, fit
         self.shape, self.spacing, self.intensity = (
             tuple(int(n) for n in shape),
             tuple(float(s) for s in spacing),
             intensity,
         )
+        if not isinstance(channels, (int, np.integer)) or channels < 1:
+            raise ValueError(f"{name}: channels must be an integer from 1. Received: channels={channels!r}.")
+        self.channels = int(channels)
         if len(self.spacing) != len(self.shape):
             raise ValueError(
                 f"{name}: expected one spacing per axis of shape {self.shape}. Received: spacing={self.spacing}."
@@ -94,7 +101,8 @@ class ImageSet:
         self.atlas = None if atlas is None else self._check(*atlas, "atlas")
         self._requested_cache = cache
         if cache == "auto":  # float32 images and int32 labels
-            cache = "memory" if 8 * len(self.names) * np.prod(self.shape, dtype=np.int64) <= MEMORY else None
+            voxels = len(self.names) * np.prod(self.shape, dtype=np.int64)
+            cache = "memory" if 4 * (self.channels + 1) * voxels <= MEMORY else None
         if cache not in ("memory", None) and (files is None or not isinstance(cache, (str, os.PathLike))):
             raise ValueError(
                 f'{name}: cache must be "memory", "auto", None, or a folder (for images from files). Received:'
@@ -126,7 +134,9 @@ class ImageSet:
         )
 
     def __repr__(self):
-        return f"ImageSet({self.name!r}, {self.split!r}: {len(self)} images {self.shape}, {len(self._pairs)} pairs)"
+        channels = f" of {self.channels} channels" if self.channels > 1 else ""
+        images = f"{len(self)} images {self.shape}{channels}"
+        return f"ImageSet({self.name!r}, {self.split!r}: {images}, {len(self._pairs)} pairs)"
 
     def pairs(self):
         """The (moving, fixed) indices: exact pairs in val and test, all candidates in train."""
@@ -162,7 +172,7 @@ class ImageSet:
         return [] if self._files is None else list(self._files(index))
 
     def stack(self, *, verbose=0):
-        """All images (n, *spatial, 1) and labels (n, *spatial), or None where no image has labels.
+        """All images (n, *spatial, channels) and labels (n, *spatial), or None where no image has labels.
 
         A set that caches keeps the two arrays as its cache, so they are in memory once.
 
@@ -175,7 +185,7 @@ class ImageSet:
         if self._stack is not None:
             return self._stack
         labelled = self[0][1] is not None
-        images = np.empty((len(self), *self.shape, 1), np.float32)
+        images = np.empty((len(self), *self.shape, self.channels), np.float32)
         labels = np.empty((len(self), *self.shape), np.int32) if labelled else None
 
         def place(i):
@@ -226,6 +236,9 @@ class ImageSet:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+            finally:
+                if self._close is not None:
+                    self._close()
         found.report(problems)
 
     def derived(self, load, **changes):
@@ -233,13 +246,14 @@ class ImageSet:
 
         `load` and `changes` replace arguments of the constructor.
         """
-        kept = ("name", "split", "classes", "shape", "spacing", "intensity", "atlas", "fit", "orientation")
+        kept = ("name", "split", "classes", "shape", "spacing", "intensity", "atlas", "fit", "orientation", "channels")
         arguments = {name: getattr(self, name) for name in kept}
         arguments |= {
             "pairs": self._pairs,
             "files": self._files,
             "settings": self._settings,
             "cache": self._requested_cache,
+            "close": self._close,
         }
         return ImageSet(
             load, self.names, **{**arguments, "true_flow": self._true_flow, "landmarks": self._landmarks, **changes}
@@ -282,4 +296,6 @@ class ImageSet:
 
     def _check(self, image, labels, name):
         where = f"{self.name}, image {name}"
-        return check_image(image, self.shape, where), check_labels(labels, self.shape, self.classes, where)
+        return check_image(image, self.shape, self.channels, where), check_labels(
+            labels, self.shape, self.classes, where
+        )

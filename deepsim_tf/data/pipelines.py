@@ -25,7 +25,7 @@ def segmentation_dataset(images, batch_size, *, training, seed=0, augment=None, 
             starts at that epoch, for `fit(steps_per_epoch=...)` and exact resume.
 
     Returns:
-        tf.data.Dataset of image (batch, *spatial, 1) float32 and labels (batch, *spatial) int32.
+        tf.data.Dataset of image (batch, *spatial, channels) float32 and labels (batch, *spatial) int32.
 
     Raises:
         ValueError: a wrong argument, images without labels, or an image that fails its check.
@@ -43,7 +43,7 @@ def autoencoder_dataset(images, batch_size, *, training, seed=0, augment=None, f
         images, batch_size, training, seed, augment, first_epoch: see `segmentation_dataset`.
 
     Returns:
-        tf.data.Dataset of an image (batch, *spatial, 1) float32, twice.
+        tf.data.Dataset of an image (batch, *spatial, channels) float32, twice.
 
     Raises:
         ValueError: a wrong argument, or an image that fails its check.
@@ -65,7 +65,7 @@ def registration_dataset(images, batch_size, *, training, seed=0, augment=None, 
 
     Returns:
         tf.data.Dataset of ({"moving", "fixed"}, {"moving_labels", "fixed_labels"}): images
-        (batch, *spatial, 1) float32, labels (batch, *spatial) int32. Without labels, elements are
+        (batch, *spatial, channels) float32, labels (batch, *spatial) int32. Without labels, elements are
         ({"moving", "fixed"},).
 
     Raises:
@@ -196,7 +196,7 @@ def _batches(order, images, fetch, labelled, roles, batch_size, training, seed, 
         arrays = tf.numpy_function(fetch, [tf.reshape(tf.transpose(index), [-1])], dtypes, stateful=False)
         tensors = {}
         for array, suffix, channel in zip(
-            arrays, ("", "_labels"), ((1,), ()), strict=False
+            arrays, ("", "_labels"), ((images.channels,), ()), strict=False
         ):  # no labels, no second array
             for role, part in zip(roles, tf.split(array, len(roles))):
                 tensors[role + suffix] = tf.ensure_shape(part, (batch_dimension, *images.shape, *channel))

@@ -3,13 +3,12 @@
 import numpy as np
 
 
-def check_image(image, shape, where):
-    """`image` as a read-only float32 array (*shape, 1), or a ValueError that begins with `where`."""
-    image = np.asarray(image)
-    if image.shape != (*shape, 1):
-        raise ValueError(
-            f"{where}: expected an array of shape {(*shape, 1)}, one channel last. Received: shape {image.shape}."
-        )
+def check_image(image, shape, channels, where):
+    """`image` as a read-only float32 array (*shape, channels), or a ValueError that begins with `where`."""
+    image, expected = np.asarray(image), (*shape, channels)
+    if image.shape != expected:
+        last = "one channel last" if channels == 1 else "channels last"
+        raise ValueError(f"{where}: expected an array of shape {expected}, {last}. Received: shape {image.shape}.")
     if image.dtype.kind != "f":
         raise ValueError(
             f"{where}: expected floating-point intensities, nominally in [0, 1]. Received: {image.dtype}. Rescale it"

@@ -1,118 +1,83 @@
 """Writing images beside the user's own: the format and header of a reference file."""
 
-import copy
-from pathlib import Path
-
-import nibabel
 import numpy as np
-from PIL import Image
 
-SUFFIXES = (".nii.gz", ".nii", ".mgz", ".tif", ".tiff", ".png", ".npy")
-RESULT = {
-    ".nii": ".nii.gz",
-    ".mgh": ".mgz",
-    ".png": ".tif",
-    ".tiff": ".tif",
-    ".npz": ".npy",
-}  # of files like a reference; others keep theirs
-DTYPES = {  # that a format can hold
-    ".mgz": ("uint8", "int16", "int32", "float32"),
-    ".tif": ("uint8", "uint16", "int32", "float32"),
-    ".tiff": ("uint8", "uint16", "int32", "float32"),
-    ".png": ("uint8", "uint16"),
-}
+from deepsim_tf.formats.registry import FORMATS, format_of, suffix_of
 
 
-def suffix_of(path, *, written=False):
-    """The ending of an image file's name, with the .nii of .nii.gz.
+def result_suffix(reference, image=None):
+    """The format of results beside a reference file: its own, but .tif for PNG, which holds no floats.
 
     Args:
-        path: of the file.
-        written: True for a file to write, whose format must be one that is written.
-
-    Raises:
-        ValueError: another one.
+        reference: path of a file of any format.
+        image: (*spatial, channels) to be written; .nii.gz or .npy where the format cannot hold its channels.
     """
-    suffixes = SUFFIXES if written else (*SUFFIXES, ".mgh", ".npz")
-    name = Path(path).name.lower()
-    found = next((suffix for suffix in suffixes if name.endswith(suffix)), None)
-    if found is None:
-        raise ValueError(f"Cannot write {path}: expected a name that ends in {', '.join(suffixes)}.")
-    return found
+    found = format_of(suffix_of(reference))
+    if image is not None and _held(image, format_of(found.result)) is None:
+        return ".nii.gz" if found.world else ".npy"
+    return found.result
 
 
-def result_suffix(reference):
-    """The format of results beside a reference file: its own, but .tif for PNG, which holds no floats."""
-    found = suffix_of(reference)
-    return RESULT.get(found, found)
+def write_image(image, path, *, reference=None, affine=None):
+    """Write an image in the format that the name says.
 
-
-def write_image(array, path, *, reference=None, affine=None):
-    """Write an image (*spatial) in the format that the name says.
+    NIfTI files hold channels as a vector at each voxel, PNG and TIFF as red, green and blue of 8 bits, npy on the last
+    axis.
 
     Args:
-        array: float32, or the integers of an original; widened to int32 or float32 where the format has no such type.
+        image: array (*spatial, channels), float32, or the integers of an original; widened where the format has no such
+            type.
         path: ends in .nii.gz, .nii, .mgz, .tif, .png or .npy.
         reference: NIfTI or MGZ file whose header the image gets, where both are of one kind.
         affine: (ndim + 1, ndim + 1) of NIfTI and MGZ files.
 
     Raises:
-        ValueError: a format that cannot hold it.
+        ValueError: a format that cannot hold it; the message names those that can.
     """
     suffix = suffix_of(path, written=True)
-    array = _as_stored(array, suffix, path)
-    if suffix in (".nii.gz", ".nii", ".mgz"):
-        nibabel.save(_nibabel_image(array, suffix, reference, affine), path)
-    elif suffix == ".npy":
-        np.save(path, array)
-    elif array.ndim == 2:
-        Image.fromarray(array).save(path)
-    elif suffix == ".png":
-        raise ValueError(
-            f"Cannot write {path}: PNG holds no volume of shape {array.shape}. Choose .tif, .npy or .nii.gz."
-        )
-    else:
-        first, *others = [Image.fromarray(page) for page in array]
-        first.save(path, save_all=True, append_images=others)
+    found = format_of(suffix)
+    held = _held(image, found)
+    if held is None:
+        raise ValueError(f"Cannot write {path}: {_reason(image, suffix, found)}. Choose {_others(image)}.")
+    world = reference is not None and format_of(suffix_of(reference)).world
+    found.write(held, path, reference if world else None, affine)
 
 
-def _as_stored(array, suffix, path):
-    kept = DTYPES.get(suffix)
-    if kept is None and suffix != ".npy" and array.dtype.name in ("int64", "uint64", "float16"):
-        kept = ("int32", "float32")  # NIfTI has 64-bit integers, which few programs read
-    if kept is None or array.dtype.name in kept:
-        return array
-    for wider in kept:
-        if np.can_cast(array.dtype, wider):
-            return array.astype(wider)
-    if array.dtype.kind in "ui" and "int32" in kept and array.max(initial=0) <= np.iinfo("int32").max:
-        return array.astype(np.int32)
-    if array.dtype.kind == "f" and "float32" in kept:
-        return array.astype(np.float32)
-    raise ValueError(
-        f"Cannot write {path}: {suffix} holds {', '.join(kept)}. Received: {array.dtype}. Choose .nii.gz or .npy."
-    )
-
-
-def _nibabel_image(array, suffix, reference, affine):
-    full = np.eye(4)
-    ndim = array.ndim
-    if affine is not None:
-        full[:ndim, :ndim], full[:ndim, 3] = affine[:-1, :-1], affine[:-1, -1]
-    like = (
-        None
-        if reference is None or suffix_of(reference) not in (".nii", ".nii.gz", ".mgz", ".mgh")
-        else nibabel.load(reference)
-    )
-    if suffix == ".mgz":
-        known = like is not None and isinstance(like, nibabel.MGHImage)
-        return nibabel.MGHImage(array, like.affine if known else full, copy.deepcopy(like.header) if known else None)
-    if like is None or isinstance(like, nibabel.MGHImage):
-        image = nibabel.Nifti1Image(array, full)
-        image.header.set_xyzt_units("mm" if affine is not None else "unknown")
+def _held(image, found):
+    """The image in a dtype that the format holds; None where it holds none of them, or not its axes."""
+    names, dtype = _dtypes(image, found), image.dtype
+    if names is None or (found.planes and image.ndim > 3):
+        return None
+    if not names or dtype.name in names:  # none: any
         return image
-    header = copy.deepcopy(like.header)
-    header.set_data_dtype(array.dtype)
-    header["cal_min"] = header["cal_max"] = 0  # the window of another image's intensities
-    header.set_intent("none")
-    return type(like)(array, like.affine, header)
+    for name in names:
+        # NumPy takes float64 for wide enough for 64 bits: it would not tell large neighbours apart.
+        if np.can_cast(dtype, name) and not (dtype.name in ("int64", "uint64") and name.startswith("float")):
+            return image.astype(name)
+    limits, floats = np.iinfo(np.int32), [name for name in names if name.startswith("float")]
+    if dtype.kind in "ui" and "int32" in names:
+        fits = limits.min <= image.min(initial=0) and image.max(initial=0) <= limits.max
+        return image.astype(np.int32) if fits else None
+    return image.astype(floats[-1]) if dtype.kind == "f" and floats else None
+
+
+def _dtypes(image, found):
+    """Names of the dtypes that a format holds with so many channels, () for any; None: it holds no such image."""
+    return found.dtypes.get(image.shape[-1], found.dtypes.get(None)) if found.dtypes else ()
+
+
+def _reason(image, suffix, found):
+    channels, names = image.shape[-1], _dtypes(image, found)
+    if found.planes and image.ndim > 3:
+        return f"{suffix[1:].upper()} holds no volume of shape {image.shape[:-1]}"
+    if names is None:
+        numbers = " or ".join(map(str, found.dtypes))
+        return f"{suffix} holds {numbers} channel{'s' * (numbers != '1')}. Received: {channels}"
+    of = f" in images of {channels} channels" if channels > 1 else ""
+    return f"{suffix} holds {', '.join(names)}{of}. Received: {image.dtype}"
+
+
+def _others(image):
+    """The endings of the formats that hold an image."""
+    found = [known.written[0] for known in FORMATS if known.written and _held(image, known) is not None]
+    return " or ".join([", ".join(found[:-1]), found[-1]]) if len(found) > 1 else found[0]

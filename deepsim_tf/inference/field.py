@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 
 from deepsim_tf import metrics
-from deepsim_tf.formats import nibabel_image
+from deepsim_tf.formats import load_nifti
 from deepsim_tf.grids.affine import joined, mapped, split
 from deepsim_tf.grids.flow import displacement
 from deepsim_tf.grids.sampling import sample_at
@@ -121,7 +121,7 @@ def read_field(path):
     if not path.is_file():
         raise ValueError(f"No file {path}. {EXPECTED}.")
     try:
-        image = nibabel_image(path, ".nii.gz" if path.name.endswith("gz") else ".nii")
+        image = load_nifti(path)
         shape, intent = image.shape, int(image.header["intent_code"])
         vectors = image.get_fdata(dtype=np.float32, caching="unchanged")
     except Exception as error:  # nibabel meets damaged files with OSError, EOFError, zlib.error, KeyError, ...

@@ -109,12 +109,12 @@ def check_free(out):
 
 def _write(found, folder, moving, fixed):
     """Write the files of a Registered; {what: file name}."""
-    suffix = result_suffix(fixed)
     arrays = {"warped": found.warped, "log_jacobian": found.log_jacobian, "similarity_map": found.similarity_map}
     names = {}
     for name, array in arrays.items():
         if array is not None:
-            names[name] = f"{name}{suffix}"
+            array = array[..., None] if array.ndim == found.field.ndim else array
+            names[name] = f"{name}{result_suffix(fixed, array)}"
             write_image(array, folder / names[name], reference=fixed, affine=found.field.affine)
     names |= {"flow": "flow.nii.gz", "picture": "overview.png"}
     write_field(found.field, folder / names["flow"])

@@ -23,16 +23,17 @@ def warp_file(flow, image, out, *, labels=False):
     """
     suffix_of(out, written=True)
     _check_new(out)
-    field, header = read_field(flow), read_header(image)
+    kind = "labels" if labels else "image"
+    field, header = read_field(flow), read_header(image, kind=kind)
     if len(header.shape) != field.ndim:
         raise ValueError(
             f"{image} is {len(header.shape)}-D, and {flow} a flow of {field.ndim}-D images. Expected one dimension."
         )
     check_world(field, is_world(header), image)
-    array = read_volume(image)
+    array = read_volume(image, kind=kind)
     warped = in_dtype(warp_array(array, world_affine(header, image), field, labels=labels), array.dtype)
     with written_aside(out) as aside:
-        write_image(warped, aside, affine=field.affine)
+        write_image(warped[..., None] if labels else warped, aside, affine=field.affine)
 
 
 def compose_files(first, second, out):

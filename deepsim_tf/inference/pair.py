@@ -27,7 +27,8 @@ class Registered:
     """What a registration gives, on the fixed image's own grid.
 
     Attributes:
-        warped: (*spatial) float32, the moving image in its file's intensities.
+        warped: (*spatial) float32, or (*spatial, channels) where there are several: the moving image in its file's
+            intensities.
         field: the Field from the fixed into the moving image.
         log_jacobian: (*spatial) float32, log det J; log(1e-9) = -20.7 where the field folds.
         similarity_map: (*spatial) float32 in [-1, 1], or None where the model was not trained with DeepSim. Computed on
@@ -70,9 +71,15 @@ def register_pair(solver, moving, fixed, *, refine=0, align="headers", intensity
     rule = rule_of(solver, intensity)
     moving, fixed = Path(moving), Path(fixed)
     headers = read_header(moving), read_header(fixed)
+    for path, header in zip((moving, fixed), headers):
+        if solver.channels not in (None, header.channels):
+            found = f"{header.channels} channel{'s' * (header.channels > 1)}"
+            raise ValueError(f"{path} has {found}. Expected {solver.channels}, as the model's images have.")
     geometry = place(solver, *headers, paths=(moving, fixed), align=align)
     scaled = {"moving": read_image(moving, rule), "fixed": read_image(fixed, rule)}
-    overlap, warnings = placement(geometry, **scaled) if is_world(headers[1]) else (None, [])
+    # One picture of all channels: for what they show together, and where it lies.
+    mean = {name: image.mean(axis=-1, dtype=np.float32) for name, image in scaled.items()}
+    overlap, warnings = placement(geometry, **mean) if is_world(headers[1]) else (None, [])
     pair = Pair(**{name: geometry.onto_grid(name, image)[None] for name, image in scaled.items()})
 
     predicting = time.perf_counter()
@@ -88,14 +95,15 @@ def register_pair(solver, moving, fixed, *, refine=0, align="headers", intensity
     determinant = field.determinant()
     log_jacobian = np.log(np.maximum(determinant, FLOOR, dtype=np.float64)).astype(np.float32)
     before = field_of(np.zeros_like(flow), geometry)  # as the images lie before any flow
-    images = {"fixed": scaled["fixed"], "moving": warp_array(scaled["moving"], geometry.moving_affine, before)}
-    images["warped"] = warp_array(scaled["moving"], geometry.moving_affine, field)
-    mean, largest = field.lengths()
+    images = {"fixed": mean["fixed"], "moving": warp_array(mean["moving"], geometry.moving_affine, before)}
+    images["warped"] = warp_array(mean["moving"], geometry.moving_affine, field)
+    warped = warp_array(read_volume(moving), geometry.moving_affine, field)
+    average, largest = field.lengths()
     numbers = {
         "similarity": similarity,
         "folds": float(np.mean(determinant <= 0)),
         "sd_log_jacobian": float(np.std(log_jacobian, dtype=np.float64)),
-        "displacement": {"mean": mean, "max": largest, "unit": field.unit},
+        "displacement": {"mean": average, "max": largest, "unit": field.unit},
         "placement": overlap,
         "align": {"by": align, "translation": _lps(-geometry.translation)},
         "refinement": _told(prediction),
@@ -111,7 +119,7 @@ def register_pair(solver, moving, fixed, *, refine=0, align="headers", intensity
         },
     }
     return Registered(
-        warped=warp_array(read_volume(moving), geometry.moving_affine, field),
+        warped=warped[..., 0] if warped.shape[-1] == 1 else warped,
         field=field,
         log_jacobian=log_jacobian,
         similarity_map=None

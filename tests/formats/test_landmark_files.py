@@ -1,4 +1,4 @@
-"""Landmarks in CSV files. What becomes of them beside images is in test_own_landmarks.py."""
+"""Landmarks in CSV files. What becomes of them beside images is in test_landmarks_of_pairs.py."""
 
 import numpy as np
 import pytest

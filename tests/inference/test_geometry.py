@@ -140,7 +140,7 @@ def test_centres_align_images_that_are_far_apart(tmp_path):
 def doubts(model, *paths):
     """What `placement` finds about two files, without a prediction."""
     geometry = inference.place(model, *map(read_header, paths), paths=paths)
-    return placement(geometry, *map(read_volume, paths))
+    return placement(geometry, *(read_volume(path)[..., 0] for path in paths))
 
 
 def test_what_lies_far_apart_or_turned_is_said_with_its_remedy(tmp_path):

@@ -126,7 +126,7 @@ def test_frames_and_masks(tmp_path, capsys):
         "No mask for frame t001.tif",
         "{}/01/t002.tif holds uint16 values.",
         "{}/01/t003.tif has shape",
-        "{}/02/t000.tif is a colour",
+        "{}/02/t000.tif has 3 channels. Expected 1",
     )
     assert all(line.startswith(f"  {start.format(tmp_path)}") for line, start in zip(lines[-4:], starts))
 

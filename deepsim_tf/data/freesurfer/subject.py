@@ -59,8 +59,10 @@ def _read_subject(source):
     image_file, labels_file = _first(source, "norm.mgz", "brain.mgz"), _first(source, "aparc+aseg.mgz", "aseg.mgz")
     to_mni = _read_xfm(_first(source, "transforms/talairach.xfm"))
     (image, affine), (ids, labels_affine) = (
-        (read_volume(file), read_header(file).affine) for file in (image_file, labels_file)
+        (read_volume(file, kind=kind), read_header(file).affine)
+        for file, kind in ((image_file, "image"), (labels_file, "labels"))
     )
+    image = image[..., 0]  # MGZ holds one channel
     for file, voxels, own in ((image_file, image, affine), (labels_file, ids, labels_affine)):
         if voxels.ndim != 3 or not np.isfinite(own).all() or abs(np.linalg.det(own)) < 1e-6:
             raise ValueError(

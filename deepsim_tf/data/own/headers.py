@@ -3,23 +3,22 @@
 import nibabel
 import numpy as np
 
-from deepsim_tf.data.sources import Source, check_grids
+from deepsim_tf.data.sources import check_grids, counted
 
 
-def read_headers(rows, shape, fit, slices, found):
-    """{(image, labels): Header} of all files, comparable with the first; the others' problems go to `found`."""
+def read_headers(rows, shape, fit, slices, channels, found):
+    """{Source: Header} of all images, comparable with the first; the others' problems go to `found`."""
     headers, seen = {}, {}
-    for image, labels in dict.fromkeys(image for row in rows for image in row.images):
+    for source in dict.fromkeys(source for row in rows for source in row.images):
         with found.caught():
-            if seen.setdefault(image, labels) != labels:
-                raise ValueError(
-                    f"{image} is listed with the labels {seen[image]} and {labels}. Expected one label file for an"
-                    " image."
-                )
-            header = check_grids(Source(image.name, image, labels))
-            first_image, _ = next(iter(headers), (image, labels))
-            _check_alike(image, header, first_image, next(iter(headers.values()), header), shape, fit, slices)
-            headers[image, labels] = header
+            known = seen.setdefault(source.listed, source.labels)
+            if known != source.labels:
+                received = f"{source.listed} is listed with the labels {known} and {source.labels}"
+                raise ValueError(f"{received}. Expected one label file for an image.")
+            header = check_grids(source, channels=channels)
+            first = next(iter(headers), source)
+            _check_alike(source, header, first, headers.get(first, header), shape, fit, slices)
+            headers[source] = header
     return headers
 
 
@@ -33,7 +32,13 @@ def common_shape(shapes, fit):
     return tuple(int(n) for n in (np.median(shapes, axis=0) if fit == "resample" else np.max(shapes, axis=0)))
 
 
-def _check_alike(image, header, first_image, first, shape, fit, slices):
+def _check_alike(source, header, first_source, first, shape, fit, slices):
+    image, first_image = source.image, first_source.image
+    if header.channels != first.channels:
+        raise ValueError(
+            f"{source.listed} has {counted(header.channels)}, {first_source.listed} {counted(first.channels)}. Expected"
+            " as many in all images of the set: leave it out, or list the files of the others beside it (a.tif;b.tif)."
+        )
     if len(header.shape) != len(first.shape) and not slices:
         raise ValueError(
             f"{image} is {len(header.shape)}-D, {first_image} {len(first.shape)}-D. Expected images of one dimension"

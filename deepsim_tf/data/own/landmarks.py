@@ -10,8 +10,8 @@ def read_points(rows, headers, shape, fit, found):
     """The landmarks of each row of a CSV file; problems go to `found`, and their rows are left out.
 
     Args:
-        rows: `own_table.Row`s.
-        headers: {(image, labels): Header}; rows of other images are left out without a word, as theirs is said.
+        rows: `own.rows.Row`s.
+        headers: {Source: Header}; rows of other images are left out without a word, as theirs is said.
         shape: spatial shape of the set.
         fit: how images come to it (`deepsim_tf.grids.fit`), or None.
         found: Problems.
@@ -25,12 +25,11 @@ def read_points(rows, headers, shape, fit, found):
             continue
         with found.caught():
             if len(row.images) == 1 and files.setdefault(row.images[0], row.landmarks[0]) != row.landmarks[0]:
-                listed = (
-                    f"{row.images[0][0]} is listed with the landmarks {files[row.images[0]]} and {row.landmarks[0]}"
-                )
-                raise ValueError(f"{listed}. Expected one landmark file for an image.")
+                listed = f"{row.images[0].listed} is listed with the landmarks {files[row.images[0]]}"
+                raise ValueError(f"{listed} and {row.landmarks[0]}. Expected one landmark file for an image.")
             own = [
-                _points(file, image[0], headers[image], shape, fit) for image, file in zip(row.images, row.landmarks)
+                _points(file, source.image, headers[source], shape, fit)
+                for source, file in zip(row.images, row.landmarks)
             ]
             this = [(file, len(found_points)) for file, (found_points, _) in zip(row.landmarks, own)]
             # Any two images of a list may become a pair, so all of them hold the same points.

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deepsim_tf.checks import known
-from deepsim_tf.data.own.table import read_label_map
+from deepsim_tf.data.label_map import read_label_map
 from deepsim_tf.data.pairing import SPLITS, to_atlas
 from deepsim_tf.data.problems import NoImages, Problems
 from deepsim_tf.data.sources import Reading, Source, check_grids, image_set, same_affine
@@ -85,7 +85,7 @@ def brain_mri(root, split, *, label_map=None, cache="auto", problems=None):
 def _classes(atlas_labels, label_map):
     if label_map is not None:
         return 1 + max(target for _, target in label_map)
-    return max(CLASSES, int(whole_labels(read_volume(atlas_labels), atlas_labels).max()) + 1)
+    return max(CLASSES, int(whole_labels(read_volume(atlas_labels, kind="labels"), atlas_labels).max()) + 1)
 
 
 def _subjects(path, split, found):

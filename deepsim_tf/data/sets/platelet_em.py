@@ -53,7 +53,7 @@ def platelet_em(root, split, *, merge=True, cache="auto", problems=None):
             )
     stack, first, end = SLICES[split]
     image_file, label_file = root / "images" / f"{stack}-images.tif", root / "labels-class" / f"{stack}-class.tif"
-    image, labels = read_header(image_file), read_header(label_file)
+    image, labels = read_header(image_file, channels=1), read_header(label_file, kind="labels")
     count, label_count = (header.shape[0] if len(header.shape) == 3 else 1 for header in (image, labels))
     shape, label_shape = image.shape[-2:], labels.shape[-2:]
     with found.caught():
@@ -67,7 +67,9 @@ def platelet_em(root, split, *, merge=True, cache="auto", problems=None):
                 f"{image_file} has slices of {shape}, its labels {label_file} of {label_shape}. Expected one shape for"
                 " both."
             )
-        check_not_empty(read_volume(label_file), label_file)  # a slice may be empty, a whole stack is a mistake
+        check_not_empty(
+            read_volume(label_file, kind="labels"), label_file
+        )  # a slice may be empty, a whole stack is a mistake
         if image.dtype.kind != "u":
             raise ValueError(
                 f"{image_file} holds {image.dtype} values. Expected 8 or 16 bits without sign: x / 2^bits is the"
@@ -99,5 +101,6 @@ def platelet_em(root, split, *, merge=True, cache="auto", problems=None):
 def _classes(root):
     """As many as the two label stacks show, so that all splits have as many."""
     return 1 + max(
-        int(whole_labels(read_volume(path), path).max()) for path in sorted((root / "labels-class").glob("*-class.tif"))
+        int(whole_labels(read_volume(path, kind="labels"), path).max())
+        for path in sorted((root / "labels-class").glob("*-class.tif"))
     )

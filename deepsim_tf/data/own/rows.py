@@ -1,4 +1,4 @@
-"""The CSV files of the user's own data: columns, paths, splits and label maps."""
+"""The CSV files of the user's own data: columns, paths and splits."""
 
 import difflib
 import os
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deepsim_tf.data.pairing import SPLITS
+from deepsim_tf.data.sources import Source
 from deepsim_tf.formats import read_table
 
 KINDS = {  # required columns: the columns of each image, its labels and its landmarks
@@ -23,12 +24,9 @@ EXPECTED = (
 
 
 class Row(NamedTuple):
-    """One line of the file.
+    """One line of the file: its images (one, or moving and fixed), its split and landmarks."""
 
-    Its images (one, or moving and fixed), each with its labels or None, its split and landmarks.
-    """
-
-    images: tuple  # of (path, labels path or None)
+    images: tuple  # of Sources
     split: str | None
     line: int
     landmarks: tuple = ()  # of paths, one an image; empty where there are none
@@ -91,40 +89,28 @@ def _row(path, line, cells, roles):
                     "landmarks of all rows or of none" if column.endswith("landmarks") else "label all images or none"
                 )
                 raise ValueError(f"{path}, line {line}: the column {column} is empty. Expected a file; {which}.")
-            if not os.path.isfile(
-                path.parent / cells[column]
-            ):  # False too for a name that no system takes, where Path.is_file raises OSError
-                raise ValueError(
-                    f"{path}, line {line}: no file {path.parent / cells[column]} ({column}). Paths count from the CSV"
-                    " file's folder."
-                )
-        image, labels, points = (path.parent / cells[column] if column else None for column in role)
-        images.append((image, labels))
+        image_column, labels_column, landmarks_column = role
+        files, [labels], [points] = (
+            [None] if column is None else _files(path, line, column, cells[column], several=column == image_column)
+            for column in (image_column, labels_column, landmarks_column)
+        )
+        name = ";".join(Path(os.path.relpath(file, path.parent)).as_posix() for file in files)
+        images.append(Source(name, files[0], labels, further=tuple(files[1:])))
         landmarks += [points] if points else []
     return Row(tuple(images), split, line, tuple(landmarks))
 
 
-def read_label_map(label_map):
-    """((label, class), ..) from a dict, from such pairs, or from a CSV file with the columns label and class.
-
-    Raises:
-        ValueError: a file that cannot be read, numbers that are no integers from 0 on, a label that occurs twice.
-    """
-    if isinstance(label_map, (dict, list, tuple)):
-        pairs, where = (
-            [tuple(pair) for pair in (label_map.items() if isinstance(label_map, dict) else label_map)],
-            "label_map",
+def _files(path, line, column, cell, *, several):
+    """The files of a cell: one, or, where there may be several, those of an image's channels, separated by `;`."""
+    names = [cell]
+    if several and not os.path.isfile(path.parent / cell):
+        names = [name.strip() for name in cell.split(";") if name.strip()] or [cell]
+    files = [path.parent / name for name in names]
+    for file in files:
+        if not os.path.isfile(file):  # False too for a name that no system takes, where Path.is_file raises OSError
+            raise ValueError(f"{path}, line {line}: no file {file} ({column}). Paths count from the CSV file's folder.")
+    if len(set(files)) < len(files):
+        raise ValueError(
+            f"{path}, line {line}: {cell} ({column}) names a file twice. Expected a file for each channel."
         )
-    else:
-        where = Path(label_map)
-        table = read_table(where, "Expected the columns label and class")
-        if not {"label", "class"} <= set(table.columns):
-            raise ValueError(f"{where} has the columns {', '.join(map(str, table.columns))}. Expected label and class.")
-        pairs = list(zip(table["label"], table["class"]))
-    try:
-        numbers = tuple((int(str(label)), int(str(target))) for label, target in pairs)  # int(1.5) would be 1
-    except (ValueError, TypeError):
-        raise ValueError(f"{where}: expected whole numbers as label and class. Received: {pairs}.") from None
-    if not numbers or min(min(pair) for pair in numbers) < 0 or len({label for label, _ in numbers}) < len(numbers):
-        raise ValueError(f"{where}: expected labels and classes from 0 on, each label once. Received: {pairs}.")
-    return numbers
+    return files

@@ -1,4 +1,4 @@
-"""ds.data.from_csv: what the images of a CSV file become. Its bad input is in test_own_data_refused.py."""
+"""ds.data.from_csv: what the images of a CSV file become. Its bad input is in test_from_csv_refused.py."""
 
 import numpy as np
 import pytest

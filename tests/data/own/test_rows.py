@@ -1,8 +1,10 @@
-"""The CSV file itself: columns, cells, label maps. Its images are in test_own_data.py."""
+"""The CSV file itself: columns and cells. Its images are in test_from_csv.py."""
+
+import re
 
 import pytest
 
-from deepsim_tf.data.own.table import read_label_map, read_rows
+from deepsim_tf.data.own.rows import read_rows
 from deepsim_tf.data.problems import Problems
 
 
@@ -14,24 +16,29 @@ def rows(folder, text, encoding="utf-8"):
     return read_rows(folder / "own.csv", found), found
 
 
+def plain(found):
+    """(((image, labels), ..), split, line, landmarks) of each row."""
+    return [(tuple((s.image, s.labels) for s in row.images), row.split, row.line, row.landmarks) for row in found[0]]
+
+
 def test_a_list_of_images_and_a_list_of_pairs_become_rows(tmp_path):
     a, b, la, lb = (tmp_path / f"{name}.png" for name in ("a", "b", "la", "lb"))
-    assert [tuple(row) for row in rows(tmp_path, "image\na.png\nb.png\n")[0]] == [
+    assert plain(rows(tmp_path, "image\na.png\nb.png\n")) == [
         (((a, None),), None, 2, ()),
         (((b, None),), None, 3, ()),
     ]
-    assert rows(tmp_path, "labels,split,image\nla.png,val,a.png\n")[0] == [(((a, la),), "val", 2, ())]
-    assert rows(tmp_path, "moving,fixed\na.png,b.png\n")[0] == [(((a, None), (b, None)), None, 2, ())]
+    assert plain(rows(tmp_path, "labels,split,image\nla.png,val,a.png\n")) == [(((a, la),), "val", 2, ())]
+    assert plain(rows(tmp_path, "moving,fixed\na.png,b.png\n")) == [(((a, None), (b, None)), None, 2, ())]
     labelled = "moving,moving_labels,fixed,fixed_labels,split\na.png,la.png,b.png,lb.png,test\n"
-    assert rows(tmp_path, labelled)[0] == [(((a, la), (b, lb)), "test", 2, ())]
+    assert plain(rows(tmp_path, labelled)) == [(((a, la), (b, lb)), "test", 2, ())]
 
 
 def test_landmarks_may_come_with_labels_or_without(tmp_path):
     a, b, la, lb = (tmp_path / f"{name}.png" for name in ("a", "b", "la", "lb"))
-    assert rows(tmp_path, "landmarks,image\nlb.png,a.png\n")[0] == [(((a, None),), None, 2, (lb,))]
-    assert rows(tmp_path, "image,labels,landmarks\na.png,la.png,lb.png\n")[0] == [(((a, la),), None, 2, (lb,))]
+    assert plain(rows(tmp_path, "landmarks,image\nlb.png,a.png\n")) == [(((a, None),), None, 2, (lb,))]
+    assert plain(rows(tmp_path, "image,labels,landmarks\na.png,la.png,lb.png\n")) == [(((a, la),), None, 2, (lb,))]
     pair = "moving,fixed,fixed_landmarks,moving_landmarks\na.png,b.png,lb.png,la.png\n"
-    assert rows(tmp_path, pair)[0] == [(((a, None), (b, None)), None, 2, (la, lb))]
+    assert plain(rows(tmp_path, pair)) == [(((a, None), (b, None)), None, 2, (la, lb))]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +54,30 @@ def test_landmarks_may_come_with_labels_or_without(tmp_path):
 )
 def test_the_same_table_may_be_written_in_several_ways(tmp_path, text, encoding):
     found, problems = rows(tmp_path, text, encoding)
-    assert [(row.images, row.split) for row in found] == [(((tmp_path / "a.png", None),), "val")] and not problems
+    assert plain((found, problems)) == [(((tmp_path / "a.png", None),), "val", 2, ())] and not problems
+
+
+def test_a_cell_of_an_image_may_list_the_files_of_its_channels(tmp_path):
+    a, b, la = (tmp_path / f"{name}.png" for name in ("a", "b", "la"))
+    (found,), problems = rows(tmp_path, "image,labels\na.png; b.png,la.png\n")
+    (source,) = found.images
+    assert (source.image, source.further, source.labels, source.name) == (a, (b,), la, "a.png;b.png")
+    assert source.files == [a, b, la] and not problems
+    (tmp_path / "a;b.png").touch()  # a name that says what it is
+    assert rows(tmp_path, "image\na;b.png\n")[0][0].images[0].images == [tmp_path / "a;b.png"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image\na.png;c.png\n", "line 2: no file .*c.png .image.. Paths count from"),
+        ("image\na.png;a.png\n", "line 2: a.png;a.png .image. names a file twice. Expected a file for each channel"),
+        ("image,labels\na.png,la.png;lb.png\n", "line 2: no file .*la.png;lb.png .labels."),
+    ],
+)
+def test_channels_that_are_no_files_are_named(tmp_path, text, message):
+    found, problems = rows(tmp_path, text)
+    assert not found and len(problems) == 1 and re.search(message, problems[0])
 
 
 def test_further_columns_are_left_alone_and_misspelt_ones_are_not(tmp_path):
@@ -65,7 +95,8 @@ def test_further_columns_are_left_alone_and_misspelt_ones_are_not(tmp_path):
 
 def test_names_with_spaces_and_absolute_paths_are_files(tmp_path):
     found, problems = rows(tmp_path, f"moving,fixed\nan image.png,{tmp_path / 'a.png'}\n")
-    assert found[0].images == ((tmp_path / "an image.png", None), (tmp_path / "a.png", None)) and not problems
+    assert [source.image for source in found[0].images] == [tmp_path / "an image.png", tmp_path / "a.png"]
+    assert not problems
 
 
 @pytest.mark.parametrize(
@@ -144,56 +175,12 @@ def test_a_bad_row_is_one_sentence_and_the_others_stay(tmp_path, text, message):
     assert len(found) == text.count("\n") - 2
 
 
-def test_a_label_map_is_a_dict_or_a_file(tmp_path):
-    assert read_label_map({17: 1, 53: 1, 2: 0}) == ((17, 1), (53, 1), (2, 0))
-    (tmp_path / "map.csv").write_text(
-        "\ufeffname,label,class\nleft, 17, 1\nright, 53, 1\nwhite matter, 2, 0\n", encoding="utf-8"
-    )
-    assert (
-        read_label_map(tmp_path / "map.csv") == read_label_map(str(tmp_path / "map.csv")) == ((17, 1), (53, 1), (2, 0))
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("label,class\n1,1\n1,2\n", "map.csv: expected labels and classes from 0 on, each label once"),
-        ("label,class\n1,-1\n", "map.csv: expected labels and classes from 0 on"),
-        ("label,class\n", "map.csv: expected labels and classes from 0 on"),
-        ("label,class\n1.5,1\n", "map.csv: expected whole numbers as label and class"),
-        ("label,class\n1,\n", "map.csv: expected whole numbers as label and class"),
-        ("label,target\n1,1\n", "map.csv has the columns label, target. Expected label and class"),
-    ],
-)
-def test_a_wrong_label_map_is_refused(tmp_path, text, message):
-    (tmp_path / "map.csv").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_label_map(tmp_path / "map.csv")
-
-
-@pytest.mark.parametrize(
-    ("label_map", "message"),
-    [
-        ({}, "from 0 on"),
-        ({1: -1}, "from 0 on"),
-        ({"a": 1}, "whole numbers"),
-        ({1: None}, "whole numbers"),
-        ({1: 1.5}, "whole numbers"),
-    ],
-)
-def test_a_wrong_dict_is_refused(label_map, message):
-    with pytest.raises(ValueError, match=f"^label_map: expected .*{message}"):
-        read_label_map(label_map)
-    with pytest.raises(ValueError, match="No file nowhere.csv"):
-        read_label_map("nowhere.csv")
-
-
 def test_spaces_around_cells_blank_lines_and_a_repeated_row(tmp_path):
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"")
     path, found = tmp_path / "own.csv", Problems("own")
     path.write_text("image , split\r\n a.png , train \r\n\r\nb.png,val\r\na.png,train\r\nc.png,val\r\n")
-    assert [(row.images[0][0].name, row.split, row.line) for row in read_rows(path, found)] == [
+    assert [(row.images[0].image.name, row.split, row.line) for row in read_rows(path, found)] == [
         ("a.png", "train", 2),
         ("b.png", "val", 4),
     ]
