@@ -7,18 +7,18 @@ a pair.
 Time: about 6 minutes on two cores. Expect a test Dice of .70 before and above .80 after registration.
 Writes: runs/demo/ with a run folder each for segmentation, mse, ncc and deepsim, and their comparison: pairs.csv,
 summary.csv, figures/ (convergence, Dice box plots, example pairs) and report.html. The same command continues a killed
-run.
+run. It takes every option of the command `deepsim demo`.
 """
 
-import argparse
-
 from deepsim_tf import studies
+from deepsim_tf.cli import script
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--out", default="runs/demo", help="folder for the runs and their comparison")
-parser.add_argument(
-    "--reduced", action="store_true", help="a few steps only: shows that everything works, not how well"
-)
-arguments = parser.parse_args()
 
-studies.demo(arguments.out, reduced=arguments.reduced)
+@script("demo", __doc__)
+def main(out, reduced, verbose):
+    """One call; `deepsim_tf.studies.demo` names the steps."""
+    studies.demo(out, reduced=reduced, verbose=verbose)
+
+
+if __name__ == "__main__":
+    main()

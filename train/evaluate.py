@@ -2,19 +2,23 @@
 
     python train/evaluate.py runs/phc-u373/mse runs/phc-u373/ncc runs/phc-u373/deepsim --out runs/phc-u373/comparison
 
-Time: a minute for the 49 validation pairs of PhC-U373 and three runs on two cores.
-Writes: pairs.csv (a row a pair and method), summary.csv (identity first), figures/ and report.html.
-The command `deepsim evaluate` does the same.
+Data: the runs' own; --data names it where it has moved.
+Time: a minute for the 49 validation pairs of PhC-U373 and three runs on two cores. Expect Dice of .95 to .97 there.
+Writes: pairs.csv (a row a pair and method), summary.csv (identity first), statistics.csv, figures/ and report.html. It
+takes every option of the command `deepsim evaluate`.
 """
 
-import argparse
-
+from deepsim_tf.cli import script
 from deepsim_tf.evaluation import evaluate_runs
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("runs", nargs="+", help="run folders of train/register.py")
-parser.add_argument("--split", default="val", help="train, val or test")
-parser.add_argument("--out", help="folder for the comparison; a single run's own folder by default")
-arguments = parser.parse_args()
 
-evaluate_runs(arguments.runs, split=arguments.split, out=arguments.out)
+@script("evaluate", __doc__)
+def main(runs, split, out, data, refine, verbose):
+    """One call: every pair is measured, methods are compared, and the means are printed."""
+    summary = evaluate_runs(runs, split=split, out=out, data=data, refine=refine, verbose=verbose)
+    if summary["dice"].notna().any():  # there are labels
+        print(f"Highest Dice: {summary.loc[summary['dice'].idxmax(), 'method']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,20 +1,22 @@
 """Write a registration run for TensorFlow Serving.
 
-    python train/export.py runs/phc-u373/deepsim served/u373
+    python train/export.py --model runs/phc-u373/deepsim --out served/u373
 
-Time: some seconds.
-Writes: the next free version of the folder, as in served/u373/1, with the model's intensity rule and grid inside
-(docs/serving.md). The command `deepsim export` does the same.
+Data: none.
+Time: some seconds. Expect the served model to give the numbers of `ds.register` (docs/serving.md).
+Writes: the next free version of the folder, as in served/u373/1, with the model's intensity rule and grid inside. It
+takes every option of the command `deepsim export`.
 """
 
-import argparse
-
 import deepsim_tf as ds
+from deepsim_tf.cli import script
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("run", help="run folder of train/register.py, a .keras file, or an .h5 file of VoxelMorph")
-parser.add_argument("out", help="folder of the served model; its versions are numbered")
-parser.add_argument("--format", default="tensorflow", help="tensorflow (SavedModel) or onnx")
-arguments = parser.parse_args()
 
-print(f"Wrote {ds.export(arguments.run, arguments.out, format=arguments.format)}")
+@script("export", __doc__)
+def main(model, out, format):
+    """One call."""
+    print(f"Wrote {ds.export(model, out, format=format)}")
+
+
+if __name__ == "__main__":
+    main()

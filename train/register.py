@@ -1,43 +1,31 @@
-"""Train a registration network with MSE, NCC or DeepSim, and measure it on the validation pairs.
+"""Register your own image files with a trained model: one pair, or all pairs of a CSV file.
 
-    python train/register.py phc-u373 --data DIR --loss deepsim --extractor runs/phc-u373/segmentation --out
-    runs/phc-u373/deepsim
+    python train/register.py --model runs/phc-u373/deepsim --moving a.tif --fixed b.tif --out registered
 
-Data: as for train/segment.py, whose run folder is the extractor of the loss deepsim; mse and ncc need none.
-Time: preset cpu, about 10 minutes on two cores. Expect a validation Dice of about .96 on PhC-U373 (README, table
-"Results").
-Writes: the run folder with config.json, model.keras, history.csv, events/, checkpoints/, and after the evaluation
-pairs.csv, summary.csv, figures/ and report.html. The same command continues a killed run. The command `deepsim
-train-registration` does the same with more options.
+Data: two images as NIfTI, MGZ, TIFF, PNG, npy or npz, of any size, or a CSV file with the columns moving and fixed.
+Time: seconds a pair. Expect a smaller difference after registration than before: both are printed.
+Writes: the warped image with the fixed image's header, flow.nii.gz (mm), the log-Jacobian, the similarity map,
+overview.png and registration.json; with --pairs one such folder a pair, and summary.csv. It takes every option of the
+command `deepsim register`.
 """
 
-import argparse
+from deepsim_tf import inference
+from deepsim_tf.cli import script
 
-from deepsim_tf import distribute, recipes, training
-from deepsim_tf.evaluation import evaluate_runs
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("dataset", choices=recipes.DATASETS)
-parser.add_argument("--data", help="folder of the dataset")
-parser.add_argument("--loss", required=True, choices=recipes.LOSSES)
-parser.add_argument("--extractor", help="run folder of train/segment.py")
-parser.add_argument("--preset", default="cpu", help="cpu or paper")
-parser.add_argument("--epochs", type=int, help="instead of the preset's")
-parser.add_argument(
-    "--devices",
-    type=int,
-    help="GPUs (or logical CPUs) of this machine that share a batch; several machines: set TF_CONFIG on each",
-)
-parser.add_argument("--strategy", help="one, mirrored or multi-worker; by default what --devices and TF_CONFIG say")
-parser.add_argument("--out", required=True, help="run folder")
-arguments = parser.parse_args()
+@script("register", __doc__)
+def main(model, moving, fixed, pairs, out, verbose, **options):
+    """One call for a pair, one for a table of pairs."""
+    if pairs is not None:
+        table = inference.register_pairs(model, pairs, out, **options, verbose=verbose)
+        print(table.to_string(index=False))
+        return
+    report = inference.register_files(model, moving, fixed, out, **options, warn=print)
+    # In Python, `ds.register(model, moving, fixed)` gives the same as arrays: warped, flow, similarity_map.
+    print(f"Similarity: {report['similarity']}")
+    print(f"Displacement: {report['displacement']}; folds {report['folds']:.2%}")
+    print(f"Wrote {out}: {', '.join(report['files'].values())}")
 
-# The recipe resolves the preset: loss and lambda, backbone, widths, batch, learning rate, steps, augmentation, seed.
-changes = {"data": arguments.data, "extractor": arguments.extractor, "epochs": arguments.epochs}
-recipe = recipes.registration(arguments.dataset, arguments.preset, arguments.loss, **changes)
-# Model, data, Keras's fit, and the run folder.
-model = training.train_registration(recipe, arguments.out, strategy=arguments.strategy, devices=arguments.devices)
-# Dice, folds and smoothness of every validation pair, at the dataset's own resolution, with figures and report.
-# Of several workers, the one that wrote the run measures it.
-if distribute.is_chief(model.distribute_strategy):
-    evaluate_runs([arguments.out], split="val")
+
+if __name__ == "__main__":
+    main()

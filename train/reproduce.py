@@ -2,35 +2,26 @@
 
 Extractors, all losses with a sweep of lambda, evaluation, statistics, figures, report.
 
-    python train/reproduce.py phc-u373 --data DIR --out runs/u373
+    python train/reproduce.py --dataset phc-u373 --data DIR --out runs/u373
 
-Data: as for train/segment.py.
+Data: as for train/train_segmentation.py.
 Time: preset cpu, with all losses and three to five weights each, about a night on two cores; `--losses mse,ncc,deepsim
---factors 1` an hour.
+--factors 1` an hour. Expect the numbers of docs/results.md; train/results.py sets them beside the paper's.
 Writes: segmentation/, autoencoder/ and LOSS/lambda_*/ (run folders), and the comparison: summary.csv, pairs.csv,
 statistics.csv, sweep.csv, extractors.csv, noise.csv, figures/ and report.html. The same command continues where it was
-killed. The command `deepsim reproduce` does the same with more options.
+killed. It takes every option of the command `deepsim reproduce`.
 """
 
-import argparse
+from deepsim_tf import studies
+from deepsim_tf.cli import script
 
-from deepsim_tf import recipes, studies
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("dataset", choices=recipes.DATASETS)
-parser.add_argument("--data", help="folder of the dataset")
-parser.add_argument("--preset", default="cpu", help="cpu, gpu or paper")
-parser.add_argument("--losses", default=",".join(studies.PAPER), help="separated by commas")
-parser.add_argument("--factors", default=",".join(map(str, studies.FACTORS)), help="of the preset's lambda")
-parser.add_argument("--epochs", type=int, help="of every training, instead of the preset's")
-parser.add_argument("--out", required=True, help="folder of the runs and of the comparison")
-arguments = parser.parse_args()
+@script("reproduce", __doc__)
+def main(dataset, preset, out, **arguments):
+    """One call; `deepsim_tf.studies.reproduce` names the steps."""
+    studies.reproduce(dataset, preset, out=out, **arguments)
+    print(f"Beside the paper's numbers: python train/results.py {out} --out {out}/results")
 
-factors = [float(factor) for factor in arguments.factors.split(",")]
-changes = {
-    "data": arguments.data,
-    "epochs": arguments.epochs,
-    "losses": arguments.losses.split(","),
-    "factors": factors,
-}
-studies.reproduce(arguments.dataset, arguments.preset, out=arguments.out, **changes)
+
+if __name__ == "__main__":
+    main()

@@ -15,15 +15,9 @@ import pathlib
 import pandas
 
 from deepsim_tf import figures
+from deepsim_tf.metrics.table import heading, text
+from deepsim_tf.recipes import DATASETS, LOSSES
 from deepsim_tf.training import runs
-
-METHODS = ("MSE", "NCC", "NCC_sup", "NMI", "MIND", "DeepSim_ae", "DeepSim")
-PUBLISHED = {  # test Dice: Czolbe et al. 2023; the hippocampus' are read off a figure
-    "brain-mri": (0.6662, 0.6574, 0.6678, 0.6649, 0.6566, 0.6708, 0.6754),
-    "hippocampus": (0.8013, 0.8221, 0.8299, 0.8182, 0.8225, 0.8117, 0.8174),
-    "platelet-em": (0.8935, 0.8754, 0.8879, 0.8892, 0.8796, 0.8950, 0.8947),
-    "phc-u373": (0.9653, 0.9650, 0.9686, 0.9655, 0.9652, 0.9674, 0.9679),
-}
 
 
 def table_of(folder):
@@ -32,38 +26,28 @@ def table_of(folder):
     sweep = pandas.read_csv(folder / "sweep.csv")
     chosen = sweep[sweep["chosen"]].set_index("method")
     recipe = runs.read_recipe(next(iter(sorted(folder.glob("*/lambda_*")))))
-    published = dict(zip(METHODS, PUBLISHED.get(recipe.dataset, [float("nan")] * len(METHODS)), strict=True))
-    unit, scale = ("µm", 1000) if summary["hd95"].max() < 1 else ("mm", 1)  # microscopy
-    lines = [
-        f"| method | lambda | Dice (95 % interval) | Dice at equal smoothness | folds % | SD log det J | HD95 {unit} |"
-        " the paper's Dice |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    unit = DATASETS[recipe.dataset].unit
+    published = {loss.title: loss.published.get(recipe.dataset) for loss in LOSSES.values()}
+    shown = ["dice", "dice_matched", "folds", "sd_log_jacobian", "hd95"]
+    headings = ["method", heading("weight"), *(heading(name, unit) for name in shown), "the paper's Dice"]
+    headings[2:4] = ["Dice (95 % interval)", "Dice at equal smoothness"]
+    lines = [f"| {' | '.join(headings).replace('log|J|', 'log det J')} |", "|---" * len(headings) + "|"]
     best = summary.drop(index="identity")["dice"].max()
     for method, row in summary.iterrows():
-        dice = f"**{row['dice']:.4f}**" if row["dice"] == best else f"{row['dice']:.4f}"
-        cells = [
-            method,
-            f"{chosen.loc[method, 'weight']:g}" if method in chosen.index else "",
-            f"{dice} ({row['dice_low']:.4f}-{row['dice_high']:.4f})",
-            f"{row['dice_matched']:.4f}" if pandas.notna(row["dice_matched"]) else "",
-            f"{100 * row['folds']:.2f}",
-            f"{row['sd_log_jacobian']:.3f}",
-            f"{scale * row['hd95']:.3g}",
-            f"{published[method]:.4f}" if pandas.notna(published.get(method)) else "",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        numbers = {name: text(name, row[name], unit) if pandas.notna(row[name]) else "" for name in shown}
+        bold, ends = "**" if row["dice"] == best else "", [text("dice", row[f"dice_{end}"]) for end in ("low", "high")]
+        numbers["dice"] = f"{bold}{numbers['dice']}{bold} ({'-'.join(ends)})"
+        weight = text("weight", chosen.loc[method, "weight"]) if method in chosen.index else ""
+        paper = text("dice", published[method]) if published.get(method) else ""
+        lines.append(f"| {' | '.join([method, weight, *numbers.values(), paper])} |")
     extractors = pandas.read_csv(folder / "extractors.csv").to_dict("records")
     quality = [
         f"{row['extractor']}, validation "
         + (f"Dice {row['val_dice']:.3f}" if pandas.notna(row["val_dice"]) else f"loss {row['val_loss']:.2g}")
         for row in extractors
     ]
-    lines += [
-        "",
-        f"{recipe.epochs * recipe.steps_per_epoch // recipe.accumulation} updates with each loss and weight,"
-        f" {len(sweep)} runs.",
-    ]
+    updates = recipe.epochs * recipe.steps_per_epoch // recipe.accumulation
+    lines += ["", f"{updates} updates with each loss and weight, {len(sweep)} runs."]
     lines[-1] += f" Extractors ({extractors[0]['updates']} updates): {'; '.join(quality)}." if extractors else ""
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ import sys
 import click
 
 import deepsim_tf
+from deepsim_tf.cli.command import CONTEXT, run, script_of
 from deepsim_tf.cli.data import check, download, prepare
 from deepsim_tf.cli.export import export
 from deepsim_tf.cli.inference import register, warp
@@ -22,46 +23,26 @@ from deepsim_tf.cli.training import (
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(context_settings=CONTEXT)
 @click.version_option(deepsim_tf.__version__, prog_name="deepsim")
 def cli():
     """Train image registration with a semantic similarity, and measure it."""
 
 
-for command in (
-    demo,
-    download,
-    prepare,
-    check,
-    train_segmentation,
-    train_autoencoder,
-    train_registration,
-    evaluate,
-    sweep,
-    reproduce,
-):
+for command in (demo, download, prepare, check, train_segmentation, train_autoencoder, train_registration):
     cli.add_command(command)
-for command in (register, warp, export):
+for command in (evaluate, sweep, reproduce, register, warp, export):
     cli.add_command(command)
 
 
 def main(arguments=None):
     """Entry point; returns the exit code."""
-    try:
-        return cli.main(arguments, prog_name="deepsim", standalone_mode=False) or 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        return 2
-    except (click.ClickException, ValueError) as error:
-        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"deepsim: {' '.join(message.split())}", err=True)
-        return 2
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("deepsim: interrupted; the same command continues from what is finished.", err=True)
-        return 130
-    except OSError as error:  # a full disk, a folder without permission
-        click.echo(f"deepsim: {error}", err=True)
-        return 2
+    return run(cli, arguments)
+
+
+def script(name, text):
+    """Decorate the function of a script in `train/`: it takes every option of `deepsim NAME`; `text` is its help."""
+    return script_of(cli.commands[name], text)
 
 
 if __name__ == "__main__":

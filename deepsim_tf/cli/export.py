@@ -2,7 +2,7 @@
 
 import click
 
-from deepsim_tf.cli.options import MODEL
+from deepsim_tf.cli.options import MODEL, one_of
 from deepsim_tf.export import export as export_model
 from deepsim_tf.export.saved_model import EXPORT_FORMATS
 
@@ -15,7 +15,7 @@ from deepsim_tf.export.saved_model import EXPORT_FORMATS
     metavar="DIR",
     help="Folder of the served model, such as served/cells; its versions are numbered.",
 )
-@click.option("--format", default="tensorflow", show_default=True, help=f"One of: {', '.join(EXPORT_FORMATS)}.")
+@click.option("--format", default="tensorflow", show_default=True, help=one_of(EXPORT_FORMATS))
 def export(model, out, format):
     """Write a model for TensorFlow Serving, its intensity rule and grid inside, as the next version of a folder.
 

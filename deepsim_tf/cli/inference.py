@@ -3,11 +3,29 @@
 import click
 
 from deepsim_tf import inference
-from deepsim_tf.cli.options import MODEL
+from deepsim_tf.cli.options import MODEL, refine, verbosity, with_options
 from deepsim_tf.inference.geometry import ALIGN
+from deepsim_tf.intensity.rules import RULES
 
 
-@click.command()
+class OneOrMany(click.Command):
+    """A command on one pair of files, or on a table of pairs."""
+
+    def invoke(self, ctx):
+        """Refuse neither and both."""
+        one = [ctx.params[name] is not None for name in ("moving", "fixed")]
+        if ctx.params["pairs"] is None and not all(one):
+            raise ValueError(
+                "register needs two images (--moving FILE --fixed FILE), or a CSV file of pairs (--pairs FILE.csv)."
+            )
+        if ctx.params["pairs"] is not None and any(one):
+            raise ValueError(
+                "register takes one pair (--moving, --fixed) or a CSV file of pairs (--pairs). Received: both."
+            )
+        return super().invoke(ctx)
+
+
+@click.command(cls=OneOrMany)
 @MODEL
 @click.option("--moving", metavar="FILE", help="The image that is moved: NIfTI, MGZ, TIFF, PNG, npy or npz.")
 @click.option("--fixed", metavar="FILE", help="The image whose grid and header the result has.")
@@ -22,13 +40,7 @@ from deepsim_tf.inference.geometry import ALIGN
     metavar="DIR",
     help="Folder to write; with --pairs one folder a pair in it, and summary.csv.",
 )
-@click.option(
-    "--refine",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Steps of refinement on the pair itself, after the network.",
-)
+@with_options(refine("on the pair itself, after the network"))
 @click.option(
     "--align",
     default="headers",
@@ -36,25 +48,16 @@ from deepsim_tf.inference.geometry import ALIGN
     help=f"{' or '.join(ALIGN)}: where the moving image lies in the world, or with its centre on that of the fixed"
     " one.",
 )
-@click.option(
-    "--intensity", metavar="RULE", help="minmax, quantile, fixed:LOW:HIGH or none; instead of the model's own."
-)
-@click.option(
-    "--verbose", type=click.IntRange(0, 1), default=1, show_default=True, help="0 silent, 1 numbers and a progress bar."
-)
-def register(model, moving, fixed, pairs, out, refine, align, intensity, verbose):
+@click.option("--intensity", metavar="RULE", help=f"One of: {RULES}; instead of the model's own.")
+@with_options(verbosity("0 silent, 1 numbers and a progress bar."))
+def register(model, moving, fixed, pairs, out, verbose, **options):
     """Register your own files: one pair, or all pairs of a CSV file.
 
     Writes the warped image with the fixed image's header, flow.nii.gz (mm, for ANTs, ITK and 3-D Slicer), the
     log-Jacobian, the similarity map,
     overview.png and registration.json. Exit codes: 0 done, 1 some pairs of a batch failed, 2 wrong usage or input.
     """
-    options = {"refine": refine, "align": align, "intensity": intensity}
     if pairs is None:
-        if moving is None or fixed is None:
-            raise ValueError(
-                "register needs two images (--moving FILE --fixed FILE), or a CSV file of pairs (--pairs FILE.csv)."
-            )
         report = inference.register_files(
             model, moving, fixed, out, **options, warn=lambda text: click.echo(f"deepsim: warning: {text}", err=True)
         )
@@ -62,10 +65,6 @@ def register(model, moving, fixed, pairs, out, refine, align, intensity, verbose
             click.echo(_sentence(report))
             click.echo(f"Wrote {out}: {', '.join([*report['files'].values(), 'registration.json'])}")
         return 0
-    if moving is not None or fixed is not None:
-        raise ValueError(
-            "register takes one pair (--moving, --fixed) or a CSV file of pairs (--pairs). Received: both."
-        )
     table = inference.register_pairs(model, pairs, out, **options, verbose=verbose)
     failed = table[table["status"] == "failed"]
     for row in failed.itertuples():

@@ -100,7 +100,7 @@ DATASETS = {
         about="platelets in electron microscopy, slices of 800 x 800, 3 classes",
         ndim=2,
         unit="µm",
-        options={"merge": Option(bool, "3 classes, or those of the files (--no-merge)")},
+        options={"merge": Option(bool, "3 classes, or those of the files")},
         presets={
             "cpu": Preset(p.CPU_HALF, {"epochs": 10}, {"batch_size": 2, "steps_per_epoch": 40, "epochs": 15}),
             "gpu": Preset(p.GPU_2D, **p.GPU_EPOCHS),
@@ -147,10 +147,10 @@ DATASETS = {
         about="your own images, listed in a CSV file",
         place="CSV file",
         options={
-            "intensity": Option(str, "minmax, quantile, fixed:LOW:HIGH or none [default: minmax]"),
+            "intensity": Option(str, "minmax, quantile, fixed:LOW:HIGH or none"),
             "shape": Option(list[int], "size of the images, with --fit"),
             "fit": Option(Literal["pad", "resample"], "pad or resample images of another size"),
-            "classes": Option(int, "number of classes with background [default: as many as the labels show]"),
+            "classes": Option(int, "number of classes with background, where it is not as many as the labels show"),
             "label_map": _LABEL_MAP,
             "slices": Option(bool, "a stack is a series of 2-D images"),
         },

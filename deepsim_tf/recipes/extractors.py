@@ -1,7 +1,8 @@
 """The table of extractors: what a DeepSim loss may compare features of.
 
-To add an extractor: an entry in `EXTRACTORS`; a loss names it by its key (`losses/table.py`). Where its network is a
-training of this package, the key is that training's task (`recipes.TASKS`).
+To add an extractor: an entry in `EXTRACTORS`; a loss names it by its key (`losses/table.py`). Where a training of this
+package makes its network, the key is that training's task: `recipes.TASK` resolves its recipe, `training.train_TASK`
+trains it, and `command` is train-TASK.
 """
 
 import dataclasses

@@ -13,15 +13,12 @@ from deepsim_tf.evaluation.compare import Background, evaluate_runs
 from deepsim_tf.evaluation.noise import SIGMAS
 from deepsim_tf.files import written_aside
 from deepsim_tf.losses.table import LOSSES
+from deepsim_tf.recipes.extractors import EXTRACTORS
 from deepsim_tf.studies.saying import say
 from deepsim_tf.studies.sweep import EXTENSIONS, FACTORS, sweep
 from deepsim_tf.training import runs
 
 PAPER = ("mse", "ncc", "ncc-sup", "nmi", "mind", "deepsim-ae", "deepsim")
-TRAININGS = {
-    "segmentation": (recipes.segmentation, training.train_segmentation),
-    "autoencoder": (recipes.autoencoder, training.train_autoencoder),
-}
 
 
 def reproduce(
@@ -32,6 +29,9 @@ def reproduce(
     losses=PAPER,
     factors=FACTORS,
     extensions=EXTENSIONS,
+    loss_options=None,
+    regularizer=None,
+    int_steps=None,
     extractor_epochs=None,
     noise=SIGMAS,
     split="val",
@@ -51,6 +51,8 @@ def reproduce(
         out: folder of the runs and of the comparison.
         losses: names of `LOSSES`.
         factors, extensions: of the preset's weights, see `sweep`.
+        loss_options: dict of options; each loss gets those that it takes.
+        regularizer, int_steps: of the registrations, see `RegistrationRecipe`.
         extractor_epochs: epochs of the extractors' trainings, where `epochs` among the changes is for the registrations
             alone.
         noise: standard deviations of the noise that is added to both images of a pair; empty for no such study.
@@ -63,20 +65,21 @@ def reproduce(
         `common_smoothness`), interpolated; NaN where its sweep does not reach it.
     """
     out = pathlib.Path(out)
-    for loss in losses:
-        checks.known("loss", loss, LOSSES)
+    options = _options_of(losses, loss_options or {})
+    goal = {"regularizer": regularizer, "int_steps": int_steps}
     extractors = {}
     for task in dict.fromkeys(LOSSES[loss].extractor for loss in losses):
-        if task in TRAININGS:
-            make, train = TRAININGS[task]
+        if task and EXTRACTORS[task].command:
             say(verbose, f"Extractor: {task}")
             longer = {} if extractor_epochs is None else {"epochs": extractor_epochs}
-            train(make(dataset, preset, **changes | longer), out / task, verbose=verbose)
+            recipe = getattr(recipes, task)(dataset, preset, **changes | longer)
+            getattr(training, f"train_{task}")(recipe, out / task, verbose=verbose)
             extractors[task] = str(out / task)
     tables = []
     for loss in losses:
-        weights = {"factors": factors, "extensions": extensions, "extractor": extractors.get(LOSSES[loss].extractor)}
-        tables.append(sweep(dataset, preset, loss, out / loss, **weights, verbose=verbose, **changes))
+        own = {"loss_options": options[loss], "extractor": extractors.get(LOSSES[loss].extractor), **goal}
+        tries = {"factors": factors, "extensions": extensions, "verbose": verbose}
+        tables.append(sweep(dataset, preset, loss, out / loss, **tries, **own, **changes))
     swept = pandas.concat(tables, ignore_index=True)
     chosen = swept[swept["chosen"]]
     reference = common_smoothness(swept)
@@ -89,6 +92,21 @@ def reproduce(
         sweep=swept, reference=reference, matched=matched, extractors=quality if len(quality) else None
     )
     return evaluate_runs(list(chosen["run"]), split=split, out=out, noise=noise, background=background, verbose=verbose)
+
+
+def _options_of(losses, options):
+    """The options of each loss among those given; one that no loss takes is refused."""
+    for loss in losses:
+        checks.known("loss", loss, LOSSES)
+    for name in options:
+        takers = [loss for loss in losses if name in LOSSES[loss].options]
+        if not takers:
+            known = dict.fromkeys(option for loss in losses for option in LOSSES[loss].options)
+            raise ValueError(
+                f"None of the losses {', '.join(losses)} has an option {name!r}. Available:"
+                f" {', '.join(known) or 'none'}."
+            )
+    return {loss: {name: options[name] for name in options if name in LOSSES[loss].options} for loss in losses}
 
 
 def common_smoothness(swept):

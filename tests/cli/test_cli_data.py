@@ -67,7 +67,7 @@ def test_prepared_subjects_are_a_brain_dataset_and_the_bad_one_is_named(subjects
             "check hippocampus out --slices",
             "dataset 'hippocampus' has no option 'slices'. It belongs to dataset 'csv'.",
         ),
-        ("check csv out.csv --shape a", "shape must be numbers of voxels, as in 128,128. Received: shape=a."),
+        ("check csv out.csv --shape a", "shape must be whole numbers. Received: shape=a."),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments, words, capsys, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import runpy
 import shlex
 
 import click
+import pytest
 from places import ROOT
 
 from deepsim_tf.cli import cli, main
@@ -34,8 +35,9 @@ def test_the_page_and_the_script_export_version_after_version(tmp_path, monkeypa
 
     (python,) = blocks("python")
     exec(compile(python, "serving.md", "exec"), {})
-    monkeypatch.setattr("sys.argv", ["export.py", str(run), "served/u373"])
-    runpy.run_path(str(ROOT / "train" / "export.py"), run_name="__main__")
+    monkeypatch.setattr("sys.argv", ["export.py", "--model", str(run), "--out", "served/u373"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(ROOT / "train" / "export.py"), run_name="__main__")
     assert capsys.readouterr().out.endswith("Wrote served/u373/3\n")
     assert {path.name for path in pathlib.Path("served/u373").iterdir()} == {"1", "2", "3"}
 
