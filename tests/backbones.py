@@ -2,6 +2,8 @@
 
 import keras
 
+from deepsim_tf.models import FeatureExtractor
+
 
 def convolve(x, width, name, strides=1, **options):
     """A convolution 3 x 3 (x 3) with ReLU."""
@@ -26,3 +28,15 @@ def pyramid(shape=(None, None, 1), name="backbone"):
 def tap(model, layer, images):
     """What a layer of a functional model gives for images, through a model of its own."""
     return keras.Model(model.input, model.get_layer(layer).output)(images, training=False)
+
+
+def scaling_extractor(scale=1.0, shape=(None, None, 1)):
+    """An extractor whose network divides by 255 first, as many do that were trained on 0..255.
+
+    Without scale=255 it is blind on images in [0, 1], for its biases of 0.1 outweigh them.
+    """
+    images = keras.Input(shape)
+    x = keras.layers.Rescaling(1 / 255)(images)
+    x = convolve(x, 8, "conv_1", strides=2, bias_initializer=keras.initializers.Constant(0.1))
+    model = keras.Model(images, {"P1": x})
+    return FeatureExtractor.from_model(model, scale=scale)

@@ -5,6 +5,7 @@ from deepsim_tf.losses.dice import SoftDice, soft_dice
 from deepsim_tf.losses.mind import MIND, mind
 from deepsim_tf.losses.ncc import LocalNCC, local_ncc
 from deepsim_tf.losses.nmi import NMI, nmi
+from deepsim_tf.losses.reaction import shift_reaction
 from deepsim_tf.losses.similarity import Similarity, compare
 from deepsim_tf.losses.smoothness import BendingEnergy, Diffusion, bending_energy, diffusion
 from deepsim_tf.losses.voxel_weights import weighted_mean
@@ -27,6 +28,7 @@ __all__ = [
     "local_ncc",
     "mind",
     "nmi",
+    "shift_reaction",
     "soft_dice",
     "weighted_mean",
 ]

@@ -1,5 +1,7 @@
 """The registration network: moving and fixed image in, warped image and flow out, trained without ground truth."""
 
+import warnings
+
 import keras
 
 from deepsim_tf import checks
@@ -13,6 +15,7 @@ from deepsim_tf.networks.unet import resolve_features
 from deepsim_tf.registration.graph import registration_network
 from deepsim_tf.registration.objective import objective
 from deepsim_tf.registration.prediction import Pair, Prediction
+from deepsim_tf.registration.reaction import images_of, reaction_warnings
 from deepsim_tf.registration.solver import Solver
 
 TERMS = ("similarity", "regularizer", "supervised", "dice")  # of the loss, and in validation
@@ -65,7 +68,7 @@ class RegistrationModel(Updates, Checked, Solver, keras.Model):
             )
         self.similarity = self.regularizer = self.supervised = None
         self.weight = self.supervised_weight = None
-        self._objective, self._terms = None, []
+        self._objective, self._terms, self._reaction_known = None, [], False
         self._trackers = {name: keras.metrics.Mean(name=name) for name in TERMS}
         self.built = True
 
@@ -129,7 +132,7 @@ class RegistrationModel(Updates, Checked, Solver, keras.Model):
             if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, **kwargs)
-        self._objective = goal
+        self._objective, self._reaction_known = goal, False
         self._terms = [loss for group in (goal.similarity, goal.regularizer, goal.supervised) for loss, _ in group]
         self.similarity, self.regularizer, self.supervised = (
             _given(argument, group)
@@ -145,6 +148,17 @@ class RegistrationModel(Updates, Checked, Solver, keras.Model):
     def objective(self):  # a property would be saved by Keras as another part of the model
         """The Objective that `compile` made; None before."""
         return self._objective
+
+    def fit(self, x=None, *args, **kwargs):
+        """See keras.Model.fit. The first after `compile` warns where a similarity does not react to a shift."""
+        for sentence in self.reaction_warnings(images_of(x, self.shape, self.channels)):
+            warnings.warn(sentence, stacklevel=2)
+        return super().fit(x, *args, **kwargs)
+
+    def reaction_warnings(self, images):
+        """See `registration.reaction`; an empty list when asked again after the same `compile`."""
+        asked, self._reaction_known = self._reaction_known, True
+        return [] if asked or self._objective is None else reaction_warnings(self._objective, images)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Similarity, weighted regulariser and weighted supervised term; `sample_weight` goes to the similarity."""

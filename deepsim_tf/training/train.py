@@ -3,9 +3,11 @@
 import contextlib
 import math
 import pathlib
+import sys
 import tempfile
 
 import keras
+import numpy as np
 
 from deepsim_tf import data, distribute, models
 from deepsim_tf.files import written_aside
@@ -92,6 +94,7 @@ def train_registration(recipe, folder, *, strategy=None, devices=None, max_skipp
         )
         goal = {"regularizer": recipe.regularization(), "weight": recipe.weight, "supervised": recipe.supervised()}
         model.compile(recipe.optimizer(), similarity, **goal, accumulation=recipe.accumulation)
+    _report_reaction(model, train, report=distribute.is_chief(strategy))
     return _fit(model, recipe, folder, data.registration_dataset, train, val, strategy, max_skipped, verbose)
 
 
@@ -191,6 +194,14 @@ def _check_extractor(recipe, similarity, images):
             f"The extractor {recipe.extractor} takes {extractor.ndim}-D images of {extractor.channels} channel(s)."
             f" Expected {len(images.shape)}-D images of 1 channel, as {images.name} has."
         )
+
+
+def _report_reaction(model, images, report):
+    """Say on stderr where a similarity does not react when the training images move."""
+    some = np.stack([images[k][0] for k in sorted({0, len(images) // 2})])
+    for sentence in model.reaction_warnings(some):
+        if report:
+            print(f"deepsim: {sentence}", file=sys.stderr)
 
 
 def _batches_from(step, in_epoch, dataset, images, recipe):
