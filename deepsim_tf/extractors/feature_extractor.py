@@ -88,7 +88,8 @@ class FeatureExtractor(keras.Model):
                     f" levels=[...] ({', '.join(model.levels)}), or make another from the model it came from."
                 )
             return model.select(levels)
-        model = getattr(model, "network", model)  # of a registration model
+        network = getattr(model, "network", None)  # of a registration model
+        model = network if isinstance(network, keras.Model) else model
         graph = flat_graph(model)
         if graph is None:
             raise ValueError(
@@ -162,10 +163,12 @@ class FeatureExtractor(keras.Model):
         try:
             return super().__call__(inputs, *args, **kwargs)
         except (ValueError, tf.errors.InvalidArgumentError) as error:
-            if "negative" not in str(error).lower():
-                raise
-            # Convolutions without padding take some voxels off, and need more of them.
-            raise ValueError(f"Images are too small for {self.levels[-1]}. {received} Use larger ones.") from None
+            if "negative" in str(error).lower():  # convolutions without padding take some voxels off
+                raise ValueError(f"Images are too small for {self.levels[-1]}. {received} Use larger ones.") from None
+            if any(n is not None and n % least for n in inputs.shape[1:-1]):  # a decoder joins maps of equal size
+                expected = f"only images whose sides divide by {least}"
+                raise ValueError(f"The network of this FeatureExtractor may take {expected}. {received}") from error
+            raise
 
     def call(self, inputs, training=None):
         """Features of images (batch, *spatial, channels), a dict of levels. `training` is ignored."""

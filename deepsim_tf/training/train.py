@@ -190,9 +190,11 @@ def _check_extractor(recipe, similarity, images):
     """Refuse an extractor of other images before there is a folder."""
     extractor = getattr(similarity, "extractor", None)
     if extractor is not None and (extractor.ndim, extractor.channels) != (len(images.shape), 1):
+        colour = " For a network of colour images, save and name FeatureExtractor.from_model(..., channels='repeat')."
         raise ValueError(
             f"The extractor {recipe.extractor} takes {extractor.ndim}-D images of {extractor.channels} channel(s)."
             f" Expected {len(images.shape)}-D images of 1 channel, as {images.name} has."
+            + (colour if extractor.channels == 3 else "")
         )
 
 

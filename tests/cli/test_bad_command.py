@@ -154,14 +154,14 @@ def test_a_folder_with_other_files_is_left_as_it_is(refused, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "message", "remedy"),
     [
-        (lambda: ds.models.segmentation_model((8, 8, 8), 2, features=(2,)), "takes 3-D images of 1 channel(s)."),
-        (lambda: three_channels(), "takes 2-D images of 3 channel(s)."),
+        (lambda: ds.models.segmentation_model((8, 8, 8), 2, features=(2,)), "takes 3-D images of 1 channel(s).", ""),
+        (lambda: three_channels(), "takes 2-D images of 3 channel(s).", "channels='repeat'"),
     ],
     ids=["3-D", "3 channels"],
 )
-def test_an_extractor_of_other_images_is_refused_before_there_is_a_folder(refused, tmp_path, make, message):
+def test_an_extractor_of_other_images_is_refused_before_there_is_a_folder(refused, tmp_path, make, message, remedy):
     make().save(tmp_path / "extractor.keras")
     command = "train-registration --dataset synthetic-cells --loss deepsim --extractor".split()
     line = refused(*command, tmp_path / "extractor.keras", "--out", tmp_path / "run")
@@ -169,6 +169,7 @@ def test_an_extractor_of_other_images_is_refused_before_there_is_a_folder(refuse
         f"The extractor {tmp_path / 'extractor.keras'} {message} Expected 2-D images of 1 channel, as synthetic-cells"
         " has." in line
     )
+    assert remedy in line
     assert not (tmp_path / "run").exists()
 
 

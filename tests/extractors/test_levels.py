@@ -40,6 +40,17 @@ def test_convolutions_without_padding_are_named_by_their_stride(rng):
         extractor(rng.random((1, 16, 64, 1), "float32"))
 
 
+def test_maps_of_a_decoder_say_which_sizes_they_take(rng):
+    images = keras.Input((32, 32, 1))
+    fine = backbones.convolve(images, 2, "fine")
+    coarse = keras.layers.UpSampling2D()(backbones.convolve(fine, 2, "coarse", strides=2))
+    model = keras.Model(images, backbones.convolve(keras.layers.Concatenate()([fine, coarse]), 2, "last"))
+    extractor = FeatureExtractor.from_model(model, layers=["last", "coarse"])
+    assert extractor(rng.random((1, 10, 12, 1), "float32"))["level_0"].shape == (1, 10, 12, 2)
+    with pytest.raises(ValueError, match=r"images whose sides divide by 2. Received: images.shape=\(1, 9, 12, 1\)"):
+        extractor(rng.random((1, 9, 12, 1), "float32"))
+
+
 @pytest.mark.parametrize(
     "layer, expected",
     [
