@@ -1,16 +1,20 @@
 """tf.data pipelines: batches of images for segmentation, of pairs for registration.
 
-Order and augmentation are functions of (seed, epoch) alone, so a run that was killed can continue
-with exactly the batches that it would have seen (tf.data's own shuffle restarts at its first order).
+Order (`deepsim_tf.data.order`) and augmentation are functions of (seed, epoch) alone, so a run that was killed can
+continue with exactly the batches that it would have seen (tf.data's own shuffle restarts at its first order).
 """
+
+import itertools
+import operator
 
 import numpy as np
 import tensorflow as tf
 
-from deepsim_tf.data.image_set import ImageSet
+from deepsim_tf._compat import graph_of_its_own
+from deepsim_tf.data.order import image_order, pair_order, whole_number
 
 
-def segmentation_dataset(images, batch_size, *, training, seed=0, augment=None, first_epoch=None):
+def segmentation_dataset(images, batch_size, *, training, seed=0, augment=None, first_epoch=None, first_batch=0):
     """Batches of (image, labels) for a segmentation model's `fit`, `evaluate` or `predict`.
 
     Args:
@@ -23,36 +27,44 @@ def segmentation_dataset(images, batch_size, *, training, seed=0, augment=None, 
         first_epoch: None gives a finite dataset, whose n-th iteration is epoch n (from 0; Keras may
             spend an iteration on a look at the first batch). An integer gives an endless stream that
             starts at that epoch, for `fit(steps_per_epoch=...)` and exact resume.
+        first_batch: with `first_epoch`, how many batches of that epoch are left out.
 
     Returns:
-        tf.data.Dataset of image (batch, *spatial, channels) float32 and labels (batch, *spatial) int32.
+        tf.data.Dataset of image (batch, *spatial, 1) float32 and labels (batch, *spatial) int32. The images are in
+        memory as long as the dataset, one made from it, or an iterator over it.
 
     Raises:
         ValueError: a wrong argument, images without labels, or an image that fails its check.
     """
-    dataset, labelled = _single_images(images, batch_size, training, seed, augment, first_epoch)
+    order = image_order(images, batch_size, training=training, seed=seed)
+    read, labelled = _reader(images)
     if not labelled:
         raise ValueError(f"segmentation_dataset needs labels. Received: {images!r}, which has none.")
-    return dataset.map(lambda batch: (batch["image"], batch["image_labels"])).prefetch(tf.data.AUTOTUNE)
+    augment = _checked(augment, training)
+    arrange = operator.itemgetter("image", "image_labels")
+    return _pipeline(images, order, ("image",), read, labelled, arrange, augment, seed, first_epoch, first_batch)
 
 
-def autoencoder_dataset(images, batch_size, *, training, seed=0, augment=None, first_epoch=None):
+def autoencoder_dataset(images, batch_size, *, training, seed=0, augment=None, first_epoch=None, first_batch=0):
     """Batches of (image, image) for an autoencoder's `fit`, `evaluate` or `predict`; labels are not needed.
 
     Args:
-        images, batch_size, training, seed, augment, first_epoch: see `segmentation_dataset`.
+        images, batch_size, training, seed, augment, first_epoch, first_batch: see `segmentation_dataset`.
 
     Returns:
-        tf.data.Dataset of an image (batch, *spatial, channels) float32, twice.
+        tf.data.Dataset of an image (batch, *spatial, 1) float32, twice.
 
     Raises:
         ValueError: a wrong argument, or an image that fails its check.
     """
-    dataset, _ = _single_images(images, batch_size, training, seed, augment, first_epoch)
-    return dataset.map(lambda batch: (batch["image"], batch["image"])).prefetch(tf.data.AUTOTUNE)
+    order = image_order(images, batch_size, training=training, seed=seed)
+    read, _ = _reader(images)
+    augment = _checked(augment, training)
+    arrange = operator.itemgetter("image", "image")
+    return _pipeline(images, order, ("image",), read, False, arrange, augment, seed, first_epoch, first_batch)
 
 
-def registration_dataset(images, batch_size, *, training, seed=0, augment=None, first_epoch=None):
+def registration_dataset(images, batch_size, *, training, seed=0, augment=None, first_epoch=None, first_batch=0):
     """Batches of pairs for a registration model's `fit`, `evaluate` or `predict`.
 
     Args:
@@ -60,85 +72,38 @@ def registration_dataset(images, batch_size, *, training, seed=0, augment=None, 
         batch_size: pairs in a batch.
         training: True draws, each epoch, one partner at random for each image that occurs as moving,
             shuffles, and drops an incomplete last batch; False gives `images.pairs()` in order, all.
-        seed, augment, first_epoch: see `segmentation_dataset`. A pair's two images and label maps are
+        seed, augment, first_epoch, first_batch: see `segmentation_dataset`. A pair's two images and label maps are
             moved by the same map.
 
     Returns:
         tf.data.Dataset of ({"moving", "fixed"}, {"moving_labels", "fixed_labels"}): images
-        (batch, *spatial, channels) float32, labels (batch, *spatial) int32. Without labels, elements are
+        (batch, *spatial, 1) float32, labels (batch, *spatial) int32. Without labels, elements are
         ({"moving", "fixed"},).
 
     Raises:
         ValueError: a wrong argument, no pairs, or an image that fails its check.
     """
-    _check_arguments(images, batch_size, training, seed, augment, first_epoch)
-    fetch, labelled = _fetcher(images)
-    atlas = len(images)  # `fetch` has the atlas after the last image
-    pairs = np.array([(i, atlas if j is None else j) for i, j in images.pairs()], np.int32).reshape(-1, 2)
-    if not len(pairs):
-        raise ValueError(f"registration_dataset needs pairs. Received: {images!r}.")
-    partners = {i: pairs[pairs[:, 0] == i] for i in np.unique(pairs[:, 0])}
+    order = pair_order(images, batch_size, training=training, seed=seed)
+    read, labelled = _reader(images)
+    augment = _checked(augment, training)
 
-    def order(epoch):
-        if not training:
-            return pairs
-        random = np.random.default_rng([seed, epoch])
-        drawn = np.stack([candidates[random.integers(len(candidates))] for candidates in partners.values()])
-        return random.permutation(drawn)
+    def arrange(batch):
+        x, y = ({role + kind: batch[role + kind] for role in roles if role + kind in batch} for kind in ("", "_labels"))
+        return (x, y) if labelled else (x,)
 
-    def split(batch):
-        x = {"moving": batch["moving"], "fixed": batch["fixed"]}
-        return (
-            (x, {"moving_labels": batch["moving_labels"], "fixed_labels": batch["fixed_labels"]}) if labelled else (x,)
-        )
-
-    dataset = _batches(
-        order, images, fetch, labelled, ("moving", "fixed"), batch_size, training, seed, augment, first_epoch
-    )
-    return dataset.map(split).prefetch(tf.data.AUTOTUNE)
+    roles = ("moving", "fixed")
+    return _pipeline(images, order, roles, read, labelled, arrange, augment, seed, first_epoch, first_batch)
 
 
-def _single_images(images, batch_size, training, seed, augment, first_epoch):
-    """Batches of the dict {"image", "image_labels"}, each image once an epoch; and whether there are labels."""
-    _check_arguments(images, batch_size, training, seed, augment, first_epoch)
-    fetch, labelled = _fetcher(images)
-
-    def order(epoch):
-        count = len(images)
-        return (np.random.default_rng([seed, epoch]).permutation(count) if training else np.arange(count))[:, None]
-
-    return _batches(
-        order, images, fetch, labelled, ("image",), batch_size, training, seed, augment, first_epoch
-    ), labelled
+def _checked(augment, training):
+    """The transform to apply, or None."""
+    if augment is not None and not callable(augment):
+        raise ValueError(f"augment must be None or a deepsim_tf.augmentation transform. Received: augment={augment!r}.")
+    return augment if training else None
 
 
-def _check_arguments(images, batch_size, training, seed, augment, first_epoch):
-    def require(valid, message):
-        if not valid:
-            raise ValueError(message)
-
-    require(
-        isinstance(images, ImageSet), f"images must be a deepsim_tf.data.ImageSet. Received: {type(images).__name__}."
-    )
-    require(len(images), f"images is empty. Received: {images!r}.")
-    for name, value, least in (
-        ("batch_size", batch_size, 1),
-        ("seed", seed, 0),
-        ("first_epoch", 0 if first_epoch is None else first_epoch, 0),
-    ):
-        integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        require(
-            integer and least <= value < 2**31, f"{name} must be an integer from {least}. Received: {name}={value!r}."
-        )
-    require(isinstance(training, (bool, np.bool_)), f"training must be True or False. Received: training={training!r}.")
-    require(
-        augment is None or callable(augment),
-        f"augment must be None or a deepsim_tf.augmentation transform. Received: augment={augment!r}.",
-    )
-
-
-def _fetcher(images):
-    """A function of an index array that returns (images, labels), and whether there are labels."""
+def _reader(images):
+    """A function of an index array that returns [images, labels] or [images], and whether there are labels."""
     if images.cached:
         stacks = images.stack()
         labelled = stacks[1] is not None
@@ -147,13 +112,13 @@ def _fetcher(images):
     if images.atlas is not None and labelled and images.atlas[1] is None and any(j is None for _, j in images.pairs()):
         raise ValueError(f"{images.name}: the images have labels, the atlas has none. Label all or none.")
 
-    def fetch_stacked(index):
+    def read_stacked(index):
         if images.atlas is None or (index < len(images)).all():
             return [stack[index] for stack in stacks if stack is not None]
-        return fetch_each(index)
+        return read_each(index)
 
-    def fetch_each(index):
-        items = [images.atlas if i == len(images) else images[i] for i in index]
+    def read_each(index):
+        items = [images.atlas if i == len(images) else images[i] for i in index]  # the atlas is after the last image
         for i, item in zip(index, items):
             if labelled and item[1] is None:
                 raise ValueError(
@@ -161,54 +126,58 @@ def _fetcher(images):
                 )
         return [np.stack(part) for part in list(zip(*items))[: 1 + labelled]]
 
-    return (fetch_stacked if images.cached else fetch_each), labelled
+    return (read_stacked if images.cached else read_each), labelled
 
 
-def _batches(order, images, fetch, labelled, roles, batch_size, training, seed, augment, first_epoch):
-    """Dataset of dicts: an image under each role, its labels under role_labels.
+def _pipeline(images, order, roles, read, labelled, arrange, augment, seed, first_epoch, first_batch):
+    """The dataset: numbers of batches -> dicts of tensors, an image under each role and its labels under role_labels.
 
-    `order(epoch)` gives the epoch's rows of indices, one column per role.
+    Args:
+        order: the Order, with a column for each role.
+        read: see `_reader`.
+        arrange: function of such a dict to what an element is.
     """
-    count = len(order(0))
-    if training and count < batch_size:
-        raise ValueError(
-            f"batch_size={batch_size} is more than the {count} items of an epoch: training would have no batch."
-        )
-    count -= count % batch_size if training else 0
-    next_epoch = iter(range(2**31))  # the finite dataset's counter: one step per iteration over it
+    whole_number("first_epoch", 0 if first_epoch is None else first_epoch, 0)
+    whole_number("first_batch", first_batch, 0)
+    if first_batch and first_epoch is None:
+        raise ValueError(f"first_batch needs first_epoch. Received: first_batch={first_batch}, first_epoch=None.")
+    names = [role + kind for kind in ("", "_labels")[: 1 + labelled] for role in roles]
 
-    def rows(epoch):
-        for row, index in enumerate(order(epoch)[:count]):
-            yield index, epoch, row // batch_size
+    def fetch(step):
+        parts = [read(index) for index in order.batch(step).T]
+        return [part[kind] for kind in range(1 + labelled) for part in parts]
 
-    def generate():
-        if first_epoch is None:
-            yield from rows(next(next_epoch))
-        else:
-            for epoch in range(first_epoch, 2**31):
-                yield from rows(epoch)
-
-    batch_dimension = int(batch_size) if training else None
-
-    def gather(index, epoch, batch):
-        # (batch, roles) -> one array (roles * batch, ...) in a single call, then one slice per role
-        dtypes = [tf.float32, tf.int32][: 1 + labelled]
-        arrays = tf.numpy_function(fetch, [tf.reshape(tf.transpose(index), [-1])], dtypes, stateful=False)
-        tensors = {}
-        for array, suffix, channel in zip(
-            arrays, ("", "_labels"), ((images.channels,), ()), strict=False
-        ):  # no labels, no second array
-            for role, part in zip(roles, tf.split(array, len(roles))):
-                tensors[role + suffix] = tf.ensure_shape(part, (batch_dimension, *images.shape, *channel))
-        if training and augment is not None:
+    def gather(step):
+        dtypes = [tf.int32 if name.endswith("_labels") else tf.float32 for name in names]
+        arrays = tf.numpy_function(fetch, [step], dtypes, stateful=False)
+        batch = {}
+        for name, array in zip(names, arrays, strict=True):
+            shape = images.shape if name.endswith("_labels") else (*images.shape, 1)
+            batch[name] = tf.ensure_shape(array, (order.batch_size if order.whole else None, *shape))
+        if augment is not None:
             fold = tf.random.experimental.stateless_fold_in
-            tensors = augment(tensors, fold(fold(tf.constant([seed, 0], tf.int32), epoch[0]), batch[0]))
-        return tensors
+            epoch, within = step // len(order), step % len(order)
+            batch = augment(
+                batch, fold(fold(tf.constant([seed, 0]), tf.cast(epoch, tf.int32)), tf.cast(within, tf.int32))
+            )
+        return batch
 
-    signature = tuple(tf.TensorSpec(shape, tf.int32) for shape in ((len(roles),), (), ()))
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    dataset = dataset.apply(
-        tf.data.experimental.assert_cardinality(count if first_epoch is None else tf.data.INFINITE_CARDINALITY)
-    )
-    # Parallel calls keep their order (deterministic is the default), so speed does not cost reproducibility.
-    return dataset.batch(batch_size, drop_remainder=bool(training)).map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+    with graph_of_its_own():
+        # Parallel calls keep their order (deterministic is the default), so speed does not cost reproducibility.
+        batches = _steps(order, first_epoch, first_batch).map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches.map(arrange).prefetch(tf.data.AUTOTUNE)
+
+
+def _steps(order, first_epoch, first_batch):
+    """The numbers of the batches: of one epoch, the next with every iteration, or of all from one batch on."""
+    if first_epoch is not None:
+        endless = tf.data.Dataset.range(first_epoch * len(order) + first_batch, tf.int64.max)
+        return endless.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+    iterations = itertools.count()
+
+    def epoch(_):
+        number = tf.numpy_function(lambda: np.int64(next(iterations)), [], tf.int64)
+        return tf.data.Dataset.range(number * len(order), (number + 1) * len(order))
+
+    once = tf.data.Dataset.from_tensors(0).flat_map(epoch)
+    return once.apply(tf.data.experimental.assert_cardinality(len(order)))

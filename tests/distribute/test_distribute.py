@@ -40,6 +40,7 @@ WORKER = (
     + RECIPE
     + """
 import os, signal
+from deepsim_tf.training import train
 from deepsim_tf.training.callbacks import RunFolder
 
 class Killed(RunFolder):
@@ -49,7 +50,7 @@ class Killed(RunFolder):
             os.kill(os.getpid(), signal.SIGKILL)
 
 if sys.argv[2] == "killed":
-    training.RunFolder = Killed
+    train.RunFolder = Killed
 training.train_registration(recipe, sys.argv[1] + "/workers", verbose=0)
 """
 )

@@ -27,7 +27,8 @@ SERVER = f"""
 import dataclasses, functools, os, resource, signal, sys, time, traceback
 import deepsim_tf as ds
 import numpy as np
-from deepsim_tf import cli, recipes, training
+from deepsim_tf import cli, recipes
+from deepsim_tf.training import train as training
 
 def tell(word):
     os.write(1, (word + "\\n").encode())

@@ -12,6 +12,7 @@ from entries import smaller
 
 from deepsim_tf import cli, recipes, training
 from deepsim_tf.training import nonfinite
+from deepsim_tf.training.callbacks import RunFolder
 
 BAD = 2.0  # the brightest voxel of an image that is bad
 
@@ -158,7 +159,7 @@ def tiny(monkeypatch):
         bad = smaller("synthetic-platelet", lambda split: images(split, fixed if split == "train" else ()), PRESET)
         monkeypatch.setitem(recipes.DATASETS, "synthetic-platelet", bad)
         monkeypatch.setattr(recipes.RegistrationRecipe, "similarity", lambda self: Fragile())
-        monkeypatch.setattr(training, "RunFolder", functools.partial(training.RunFolder, every=-1, inside=-1))
+        monkeypatch.setattr("deepsim_tf.training.train.RunFolder", functools.partial(RunFolder, every=-1, inside=-1))
         train = images("train", fixed)
         return [f"{train.names[i]} -> {train.names[j]}" for i, j in train.pairs()[:count]]
 

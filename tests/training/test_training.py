@@ -13,7 +13,8 @@ import pytest
 from entries import few_platelets
 
 from deepsim_tf import recipes, training
-from deepsim_tf.training import runs
+from deepsim_tf.training import runs, train
+from deepsim_tf.training.callbacks import RunFolder
 
 COUNT = {"train": 8, "val": 2, "test": 2}
 TINY = {"features": (2,), "epochs": 4, "steps_per_epoch": 3, "batch_size": 2}
@@ -25,7 +26,7 @@ def tiny_data():
     """The dataset synthetic-platelet with few small pairs, and a checkpoint after every epoch."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(recipes.DATASETS, "synthetic-platelet", few_platelets(COUNT))
-        patch.setattr(training, "RunFolder", functools.partial(training.RunFolder, every=-1))
+        patch.setattr(train, "RunFolder", functools.partial(RunFolder, every=-1))
         yield
 
 
@@ -103,7 +104,7 @@ def test_a_run_that_lost_only_its_model_writes_it_from_the_last_checkpoint(finis
 
 def test_the_schedule_continues_where_it_stood(tmp_path):
     plateau = keras.callbacks.ReduceLROnPlateau()
-    run = training.RunFolder(tmp_path, plateau)
+    run = RunFolder(tmp_path, plateau)
     run.schedule = {"best": 0.25, "wait": 7, "cooldown_counter": 3}
     plateau.on_train_begin()  # Keras resets it, and calls it first
     assert (plateau.best, plateau.wait) == (None, 0)
@@ -115,8 +116,8 @@ def test_the_batches_from_a_step_on_are_those_of_the_whole_stream():
     images = recipe(**SLOW).images(
         "train"
     )  # 8 pairs in batches of 2: 4 batches in an epoch of the images, 3 in one of the recipe
-    whole = training._batches_from(0, 4, ds.data.registration_dataset, images, recipe(**SLOW))
-    rest = training._batches_from(6, 4, ds.data.registration_dataset, images, recipe(**SLOW))
+    whole = train._batches_from(0, 4, ds.data.registration_dataset, images, recipe(**SLOW))
+    rest = train._batches_from(6, 4, ds.data.registration_dataset, images, recipe(**SLOW))
     seventh = next(iter(whole.skip(6)))[0]["moving"].numpy()
     np.testing.assert_array_equal(next(iter(rest))[0]["moving"], seventh)
     assert not np.array_equal(next(iter(whole))[0]["moving"], seventh)
