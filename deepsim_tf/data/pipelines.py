@@ -6,11 +6,11 @@ continue with exactly the batches that it would have seen (tf.data's own shuffle
 
 import itertools
 import operator
+import weakref
 
 import numpy as np
 import tensorflow as tf
 
-from deepsim_tf._compat import graph_of_its_own
 from deepsim_tf.data.order import image_order, pair_order, whole_number
 
 
@@ -36,13 +36,12 @@ def segmentation_dataset(images, batch_size, *, training, seed=0, augment=None, 
     Raises:
         ValueError: a wrong argument, images without labels, or an image that fails its check.
     """
-    order = image_order(images, batch_size, training=training, seed=seed)
-    read, labelled = _reader(images)
-    if not labelled:
+    source = _Source(images, image_order(images, batch_size, training=training, seed=seed))
+    if not source.labelled:
         raise ValueError(f"segmentation_dataset needs labels. Received: {images!r}, which has none.")
     augment = _checked(augment, training)
     arrange = operator.itemgetter("image", "image_labels")
-    return _pipeline(images, order, ("image",), read, labelled, arrange, augment, seed, first_epoch, first_batch)
+    return _pipeline(source, ("image",), ("", "_labels"), arrange, augment, seed, first_epoch, first_batch)
 
 
 def autoencoder_dataset(images, batch_size, *, training, seed=0, augment=None, first_epoch=None, first_batch=0):
@@ -57,11 +56,10 @@ def autoencoder_dataset(images, batch_size, *, training, seed=0, augment=None, f
     Raises:
         ValueError: a wrong argument, or an image that fails its check.
     """
-    order = image_order(images, batch_size, training=training, seed=seed)
-    read, _ = _reader(images)
+    source = _Source(images, image_order(images, batch_size, training=training, seed=seed))
     augment = _checked(augment, training)
     arrange = operator.itemgetter("image", "image")
-    return _pipeline(images, order, ("image",), read, False, arrange, augment, seed, first_epoch, first_batch)
+    return _pipeline(source, ("image",), ("",), arrange, augment, seed, first_epoch, first_batch)
 
 
 def registration_dataset(images, batch_size, *, training, seed=0, augment=None, first_epoch=None, first_batch=0):
@@ -83,16 +81,14 @@ def registration_dataset(images, batch_size, *, training, seed=0, augment=None, 
     Raises:
         ValueError: a wrong argument, no pairs, or an image that fails its check.
     """
-    order = pair_order(images, batch_size, training=training, seed=seed)
-    read, labelled = _reader(images)
+    source = _Source(images, pair_order(images, batch_size, training=training, seed=seed))
     augment = _checked(augment, training)
+    roles, kinds = ("moving", "fixed"), ("", "_labels")[: 1 + source.labelled]
 
     def arrange(batch):
-        x, y = ({role + kind: batch[role + kind] for role in roles if role + kind in batch} for kind in ("", "_labels"))
-        return (x, y) if labelled else (x,)
+        return tuple({role + kind: batch[role + kind] for role in roles} for kind in kinds)
 
-    roles = ("moving", "fixed")
-    return _pipeline(images, order, roles, read, labelled, arrange, augment, seed, first_epoch, first_batch)
+    return _pipeline(source, roles, kinds, arrange, augment, seed, first_epoch, first_batch)
 
 
 def _checked(augment, training):
@@ -102,82 +98,97 @@ def _checked(augment, training):
     return augment if training else None
 
 
-def _reader(images):
-    """A function of an index array that returns [images, labels] or [images], and whether there are labels."""
-    if images.cached:
-        stacks = images.stack()
-        labelled = stacks[1] is not None
-    else:
-        labelled = images[0][1] is not None
-    if images.atlas is not None and labelled and images.atlas[1] is None and any(j is None for _, j in images.pairs()):
-        raise ValueError(f"{images.name}: the images have labels, the atlas has none. Label all or none.")
-
-    def read_stacked(index):
-        if images.atlas is None or (index < len(images)).all():
-            return [stack[index] for stack in stacks if stack is not None]
-        return read_each(index)
-
-    def read_each(index):
-        items = [images.atlas if i == len(images) else images[i] for i in index]  # the atlas is after the last image
-        for i, item in zip(index, items):
-            if labelled and item[1] is None:
-                raise ValueError(
-                    f"{images.name}: {images.names[0]} has labels, {images.names[i]} has none. Label all or none."
-                )
-        return [np.stack(part) for part in list(zip(*items))[: 1 + labelled]]
-
-    return (read_stacked if images.cached else read_each), labelled
-
-
-def _pipeline(images, order, roles, read, labelled, arrange, augment, seed, first_epoch, first_batch):
-    """The dataset: numbers of batches -> dicts of tensors, an image under each role and its labels under role_labels.
+class _Source:
+    """The arrays of a batch by its number; the one object of a pipeline that holds the images.
 
     Args:
-        order: the Order, with a column for each role.
-        read: see `_reader`.
-        arrange: function of such a dict to what an element is.
+        images: an ImageSet.
+        order: an Order.
+    """
+
+    def __init__(self, images, order):
+        self.images, self.order = images, order
+        self.stacks = images.stack() if images.cached else None
+        self.labelled = (self.stacks[1] if images.cached else images[0][1]) is not None
+        to_atlas = images.atlas is not None and any(j is None for _, j in images.pairs())
+        if to_atlas and self.labelled and images.atlas[1] is None:
+            raise ValueError(f"{images.name}: the images have labels, the atlas has none. Label all or none.")
+
+    def __call__(self, step):
+        """Images, and labels where there are any, of a batch: a list [images, labels] for each role."""
+        return [self._read(index) for index in self.order.batch(step).T]
+
+    def _read(self, index):
+        if self.stacks is not None and (index < len(self.images)).all():  # the atlas comes after the last image
+            return [stack[index] for stack in self.stacks if stack is not None]
+        names = self.images.names
+        items = [self.images.atlas if i == len(self.images) else self.images[i] for i in index]
+        for i, item in zip(index, items, strict=True):
+            if self.labelled and item[1] is None:
+                raise ValueError(f"{self.images.name}: {names[0]} has labels, {names[i]} has none. Label all or none.")
+        return [np.stack(part) for part in list(zip(*items, strict=True))[: 1 + self.labelled]]
+
+
+def _pipeline(source, roles, kinds, arrange, augment, seed, first_epoch, first_batch):
+    """The dataset: numbers of batches -> dicts of tensors -> elements.
+
+    TensorFlow keeps a function that is given to `tf.numpy_function` as long as the process (in a list of the default
+    graph: `_py_funcs_used_in_graph` in its script_ops.py), with all that the function holds. Here it holds a weak
+    reference to the source, and the dataset the source itself: datasets that are made from it, and iterators, hold the
+    dataset.
+
+    Args:
+        source: a _Source, whose order has a column for each role.
+        roles: names of the images of an element, such as ("moving", "fixed").
+        kinds: ("",) for images, ("", "_labels") for labels too, under role_labels.
+        arrange: function of the dict to what an element is.
     """
     whole_number("first_epoch", 0 if first_epoch is None else first_epoch, 0)
     whole_number("first_batch", first_batch, 0)
     if first_batch and first_epoch is None:
         raise ValueError(f"first_batch needs first_epoch. Received: first_batch={first_batch}, first_epoch=None.")
-    names = [role + kind for kind in ("", "_labels")[: 1 + labelled] for role in roles]
+    reference, in_epoch = weakref.ref(source), len(source.order)
+    size, shape = source.order.batch_size if source.order.whole else None, source.images.shape
 
     def fetch(step):
-        parts = [read(index) for index in order.batch(step).T]
-        return [part[kind] for kind in range(1 + labelled) for part in parts]
+        found = reference()
+        if found is None:
+            raise ValueError(
+                "The dataset whose batches are asked for is gone, and its images with it. Keep a reference to what"
+                " segmentation_dataset, autoencoder_dataset or registration_dataset returned."
+            )
+        parts = found(step)
+        return [part[k] for k in range(len(kinds)) for part in parts]
 
     def gather(step):
+        names = [role + kind for kind in kinds for role in roles]
         dtypes = [tf.int32 if name.endswith("_labels") else tf.float32 for name in names]
         arrays = tf.numpy_function(fetch, [step], dtypes, stateful=False)
         batch = {}
         for name, array in zip(names, arrays, strict=True):
-            shape = images.shape if name.endswith("_labels") else (*images.shape, 1)
-            batch[name] = tf.ensure_shape(array, (order.batch_size if order.whole else None, *shape))
+            batch[name] = tf.ensure_shape(array, (size, *shape, *(() if name.endswith("_labels") else (1,))))
         if augment is not None:
+            epoch, number = tf.cast(step // in_epoch, tf.int32), tf.cast(step % in_epoch, tf.int32)
             fold = tf.random.experimental.stateless_fold_in
-            epoch, within = step // len(order), step % len(order)
-            batch = augment(
-                batch, fold(fold(tf.constant([seed, 0]), tf.cast(epoch, tf.int32)), tf.cast(within, tf.int32))
-            )
+            batch = augment(batch, fold(fold(tf.constant([seed, 0], tf.int32), epoch), number))
         return batch
 
-    with graph_of_its_own():
-        # Parallel calls keep their order (deterministic is the default), so speed does not cost reproducibility.
-        batches = _steps(order, first_epoch, first_batch).map(gather, num_parallel_calls=tf.data.AUTOTUNE)
-        return batches.map(arrange).prefetch(tf.data.AUTOTUNE)
+    # Parallel calls keep their order (deterministic is the default), so speed does not cost reproducibility.
+    batches = _steps(in_epoch, first_epoch, first_batch).map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+    batches.source = source
+    return batches.map(arrange).prefetch(tf.data.AUTOTUNE)
 
 
-def _steps(order, first_epoch, first_batch):
+def _steps(in_epoch, first_epoch, first_batch):
     """The numbers of the batches: of one epoch, the next with every iteration, or of all from one batch on."""
     if first_epoch is not None:
-        endless = tf.data.Dataset.range(first_epoch * len(order) + first_batch, tf.int64.max)
+        endless = tf.data.Dataset.range(first_epoch * in_epoch + first_batch, tf.int64.max)
         return endless.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     iterations = itertools.count()
 
     def epoch(_):
         number = tf.numpy_function(lambda: np.int64(next(iterations)), [], tf.int64)
-        return tf.data.Dataset.range(number * len(order), (number + 1) * len(order))
+        return tf.data.Dataset.range(number * in_epoch, (number + 1) * in_epoch)
 
     once = tf.data.Dataset.from_tensors(0).flat_map(epoch)
-    return once.apply(tf.data.experimental.assert_cardinality(len(order)))
+    return once.apply(tf.data.experimental.assert_cardinality(in_epoch))

@@ -3,9 +3,6 @@
 import sys
 
 import keras
-import numpy as np
-
-from deepsim_tf.data.image_set import ImageSet
 
 
 class NonFiniteSteps(keras.callbacks.Callback):
@@ -57,45 +54,23 @@ class NonFiniteSteps(keras.callbacks.Callback):
             )
 
 
-def batch_names(dataset, images, batch_size, seed, in_epoch, steps_per_epoch):
-    """The names of a batch, without its images.
-
-    A function of (epoch, batch) of the recipe that returns a list of texts.
-
-    Which images are in a batch is known to `dataset` alone (`data.pipelines`), so it is asked, with images of one voxel
-    whose intensity is their number.
+def batch_names(images, order, steps_per_epoch):
+    """What is in a batch, by name, without a look at the images.
 
     Args:
-        dataset: `registration_dataset`, `segmentation_dataset` or `autoencoder_dataset`.
-        images, batch_size, seed: what the training gives it.
-        in_epoch: batches in an epoch of the images.
-        steps_per_epoch: batches in an epoch of the recipe.
-    """
-    voxel = (1,) * len(images.shape)
-    texts = [*(" and ".join(map(str, images.files(i)[:1])) or name for i, name in enumerate(images.names)), "atlas"]
-    labels = None if images.classes is None else np.zeros(voxel, np.int32)
+        images: the ImageSet of the training.
+        order: its deepsim_tf.data.order.Order.
+        steps_per_epoch: batches in an epoch of the recipe, which is not one of the images.
 
-    def number(i):
-        return np.full((*voxel, 1), i, np.float32), labels
+    Returns:
+        A function of (epoch, batch) of the recipe that returns a list of texts: file or name of an image, or
+        "moving -> fixed".
+    """
+    texts = [str(next(iter(images.files(i)), name)) for i, name in enumerate(images.names)]
+    texts.append("atlas")  # its number in an order is that after the last image
 
     def names(epoch, batch):
-        atlas = None if images.atlas is None else number(len(images))
-        numbers = ImageSet(
-            number,
-            images.names,
-            name=images.name,
-            split=images.split,
-            classes=images.classes,
-            shape=voxel,
-            spacing=images.spacing,
-            intensity="none",
-            pairs=images.pairs(),
-            atlas=atlas,
-        )
-        first, skipped = divmod(epoch * steps_per_epoch + batch, in_epoch)
-        stream = dataset(numbers, batch_size, training=True, seed=seed, first_epoch=first).skip(skipped)
-        x = next(iter(stream))[0]
-        parts = [x["moving"], x["fixed"]] if isinstance(x, dict) else [x]
-        return [" -> ".join(texts[int(i)] for i in row) for row in np.stack([np.ravel(part) for part in parts], axis=1)]
+        rows = order.batch(epoch * steps_per_epoch + batch)
+        return [" -> ".join(texts[i] for i in row) for row in rows]
 
     return names

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from deepsim_tf import data, distribute, models
+from deepsim_tf.data.order import image_order, pair_order
 from deepsim_tf.files import written_aside
 from deepsim_tf.networks.checked import dtype_policy
 from deepsim_tf.training.callbacks import Events, RunFolder
@@ -46,7 +47,8 @@ def train_segmentation(recipe, folder, *, strategy=None, devices=None, max_skipp
         model.compile(
             recipe.optimizer(), "sparse_categorical_crossentropy", metrics=metrics, accumulation=recipe.accumulation
         )
-    return _fit(model, recipe, folder, data.segmentation_dataset, train, val, strategy, max_skipped, verbose)
+    dataset = data.segmentation_dataset, image_order
+    return _fit(model, recipe, folder, *dataset, train, val, strategy, max_skipped, verbose)
 
 
 def train_autoencoder(recipe, folder, *, strategy=None, devices=None, max_skipped=10, verbose=1):
@@ -64,7 +66,8 @@ def train_autoencoder(recipe, folder, *, strategy=None, devices=None, max_skippe
     with _building(recipe, strategy):
         model = models.autoencoder(train.shape, **recipe.network)
         model.compile(recipe.optimizer(), "mse", accumulation=recipe.accumulation)
-    return _fit(model, recipe, folder, data.autoencoder_dataset, train, val, strategy, max_skipped, verbose)
+    dataset = data.autoencoder_dataset, image_order
+    return _fit(model, recipe, folder, *dataset, train, val, strategy, max_skipped, verbose)
 
 
 def train_registration(recipe, folder, *, strategy=None, devices=None, max_skipped=10, verbose=1):
@@ -95,7 +98,8 @@ def train_registration(recipe, folder, *, strategy=None, devices=None, max_skipp
         goal = {"regularizer": recipe.regularization(), "weight": recipe.weight, "supervised": recipe.supervised()}
         model.compile(recipe.optimizer(), similarity, **goal, accumulation=recipe.accumulation)
     _report_reaction(model, train, report=distribute.is_chief(strategy))
-    return _fit(model, recipe, folder, data.registration_dataset, train, val, strategy, max_skipped, verbose)
+    dataset = data.registration_dataset, pair_order
+    return _fit(model, recipe, folder, *dataset, train, val, strategy, max_skipped, verbose)
 
 
 def _strategy(recipe, folder, strategy, devices):
@@ -125,7 +129,7 @@ def _images(recipe, folder, verbose, similarity=None):
     return train, val
 
 
-def _fit(model, recipe, folder, dataset, train, val, strategy, max_skipped, verbose):
+def _fit(model, recipe, folder, dataset, make_order, train, val, strategy, max_skipped, verbose):
     """`fit` with the run folder's callbacks, from the newest checkpoint on."""
     validation, validation_steps = dataset(val, recipe.batch_size, training=False), None
     if strategy.num_replicas_in_sync > 1:  # Keras cannot count slices, and would warn at their end
@@ -133,10 +137,9 @@ def _fit(model, recipe, folder, dataset, train, val, strategy, max_skipped, verb
             distribute.share(strategy, validation.repeat(), recipe.batch_size),
             len(validation),
         )
-    in_epoch = len(
-        dataset(train, recipe.batch_size, training=True)
-    )  # this also refuses what cannot be trained, before there is a folder
-    steps_per_epoch = recipe.steps_per_epoch or in_epoch
+    # This also refuses what cannot be trained, before there is a folder.
+    order = make_order(train, recipe.batch_size, training=True, seed=recipe.seed)
+    steps_per_epoch = recipe.steps_per_epoch or len(order)
     folder, chief, alone = pathlib.Path(folder), distribute.is_chief(strategy), distribute.workers(strategy) == 1
     plateau = keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.1, patience=recipe.patience)
     with contextlib.ExitStack() as stack:
@@ -155,7 +158,7 @@ def _fit(model, recipe, folder, dataset, train, val, strategy, max_skipped, verb
         distribute.meet(strategy, "the batches that are done", epoch * steps_per_epoch + batch)
         if chief:
             open_run(folder, recipe)
-        names = batch_names(dataset, train, recipe.batch_size, recipe.seed, in_epoch, steps_per_epoch)
+        names = batch_names(train, order, steps_per_epoch)
         nonfinite = NonFiniteSteps(
             run, names, limit=max_skipped, report=chief
         )  # before `run`: no checkpoint of a step that ends it
@@ -168,7 +171,7 @@ def _fit(model, recipe, folder, dataset, train, val, strategy, max_skipped, verb
         # The rest of a broken epoch first, and then, as `fit` knows only epochs of equal length, all others.
         for first, skipped in [(epoch, batch), (epoch + 1, 0)] if batch else [(epoch, 0)]:
             if first < recipe.epochs:
-                batches = _batches_from(first * steps_per_epoch + skipped, in_epoch, dataset, train, recipe)
+                batches = _batches_from(first * steps_per_epoch + skipped, order, dataset, train, recipe)
                 model.fit(
                     distribute.share(strategy, batches, recipe.batch_size),
                     validation_data=validation,
@@ -206,10 +209,8 @@ def _report_reaction(model, images, report):
             print(f"deepsim: {sentence}", file=sys.stderr)
 
 
-def _batches_from(step, in_epoch, dataset, images, recipe):
-    """The endless stream of training batches from batch number `step` on: a function of (seed, step).
-
-    `in_epoch` batches are an epoch of the images, which is not that of the recipe.
-    """
+def _batches_from(step, order, dataset, images, recipe):
+    """The endless stream of training batches from batch number `step` on: a function of (seed, step)."""
+    epoch, batch = divmod(step, len(order))  # of the images, not of the recipe
     arguments = {"training": True, "seed": recipe.seed, "augment": recipe.augmentation(len(images.shape))}
-    return dataset(images, recipe.batch_size, **arguments, first_epoch=step // in_epoch).skip(step % in_epoch)
+    return dataset(images, recipe.batch_size, **arguments, first_epoch=epoch, first_batch=batch)

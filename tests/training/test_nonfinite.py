@@ -11,6 +11,7 @@ import tensorflow as tf
 from entries import smaller
 
 from deepsim_tf import cli, recipes, training
+from deepsim_tf.data.order import image_order, pair_order
 from deepsim_tf.training import nonfinite
 from deepsim_tf.training.callbacks import RunFolder
 
@@ -210,9 +211,8 @@ def test_beyond_the_limit_the_command_ends_in_one_line_with_the_pairs_and_good_c
 def test_the_names_are_those_of_the_batches_that_the_training_sees():
     train = images("train")
     stack = train.stack()[0]
-    arguments = {"training": True, "seed": 3}
-    names = nonfinite.batch_names(ds.data.registration_dataset, train, 2, 3, in_epoch=3, steps_per_epoch=2)
-    batches = iter(ds.data.registration_dataset(train, 2, **arguments, first_epoch=0))
+    names = nonfinite.batch_names(train, pair_order(train, 2, training=True, seed=3), steps_per_epoch=2)
+    batches = iter(ds.data.registration_dataset(train, 2, training=True, seed=3, first_epoch=0))
     seen = [next(batches)[0] for _ in range(6)]
 
     def find(image):
@@ -220,9 +220,8 @@ def test_the_names_are_those_of_the_batches_that_the_training_sees():
         return train.names[index]
 
     for number, x in enumerate(seen):  # two batches are an epoch of the recipe
-        assert names(*divmod(number, 2)) == [
-            f"{find(m)} -> {find(f)}" for m, f in zip(x["moving"], x["fixed"], strict=True)
-        ]
+        pairs = zip(x["moving"], x["fixed"], strict=True)
+        assert names(*divmod(number, 2)) == [f"{find(moving)} -> {find(fixed)}" for moving, fixed in pairs]
 
 
 def test_names_of_single_images_of_an_atlas_and_of_files(tmp_path):
@@ -233,12 +232,12 @@ def test_names_of_single_images_of_an_atlas_and_of_files(tmp_path):
         Image.fromarray(rng.integers(0, 255, (32, 32)).astype(np.uint8)).save(tmp_path / f"{name}.png")
     (tmp_path / "p.csv").write_text("moving,fixed,split\na.png,b.png,train\nb.png,a.png,train\nb.png,c.png,val\n")
     own = ds.data.from_csv(tmp_path / "p.csv", "train")
-    pairs = nonfinite.batch_names(ds.data.registration_dataset, own, 1, 0, 2, 2)
+    pairs = nonfinite.batch_names(own, pair_order(own, 1, training=True), 2)
     assert sorted(pairs(0, 0) + pairs(0, 1)) == [
         f"{tmp_path}/a.png -> {tmp_path}/b.png",
         f"{tmp_path}/b.png -> {tmp_path}/a.png",
     ]
-    single = nonfinite.batch_names(ds.data.autoencoder_dataset, own, 1, 0, 2, 2)
+    single = nonfinite.batch_names(own, image_order(own, 1, training=True), 2)
     assert sorted(single(0, 0) + single(0, 1)) == [f"{tmp_path}/a.png", f"{tmp_path}/b.png"]
     atlas = (np.zeros((4, 4, 1), np.float32), None)
     other = ds.data.ImageSet(
@@ -253,7 +252,5 @@ def test_names_of_single_images_of_an_atlas_and_of_files(tmp_path):
         pairs=[(0, None), (1, None)],
         atlas=atlas,
     )
-    assert sorted(nonfinite.batch_names(ds.data.registration_dataset, other, 2, 0, 1, 1)(5, 0)) == [
-        "x -> atlas",
-        "y -> atlas",
-    ]
+    names = nonfinite.batch_names(other, pair_order(other, 2, training=True), 1)
+    assert sorted(names(5, 0)) == ["x -> atlas", "y -> atlas"]

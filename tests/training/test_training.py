@@ -13,6 +13,7 @@ import pytest
 from entries import few_platelets
 
 from deepsim_tf import recipes, training
+from deepsim_tf.data.order import pair_order
 from deepsim_tf.training import runs, train
 from deepsim_tf.training.callbacks import RunFolder
 
@@ -113,11 +114,10 @@ def test_the_schedule_continues_where_it_stood(tmp_path):
 
 
 def test_the_batches_from_a_step_on_are_those_of_the_whole_stream():
-    images = recipe(**SLOW).images(
-        "train"
-    )  # 8 pairs in batches of 2: 4 batches in an epoch of the images, 3 in one of the recipe
-    whole = train._batches_from(0, 4, ds.data.registration_dataset, images, recipe(**SLOW))
-    rest = train._batches_from(6, 4, ds.data.registration_dataset, images, recipe(**SLOW))
+    # 8 pairs in batches of 2: 4 batches in an epoch of the images, 3 in one of the recipe.
+    images = recipe(**SLOW).images("train")
+    arguments = pair_order(images, 2, training=True), ds.data.registration_dataset, images, recipe(**SLOW)
+    whole, rest = (train._batches_from(step, *arguments) for step in (0, 6))
     seventh = next(iter(whole.skip(6)))[0]["moving"].numpy()
     np.testing.assert_array_equal(next(iter(rest))[0]["moving"], seventh)
     assert not np.array_equal(next(iter(whole))[0]["moving"], seventh)
