@@ -30,8 +30,8 @@ def segmentation_dataset(images, batch_size, *, training, seed=0, augment=None, 
         first_batch: with `first_epoch`, how many batches of that epoch are left out.
 
     Returns:
-        tf.data.Dataset of image (batch, *spatial, 1) float32 and labels (batch, *spatial) int32. The images are in
-        memory as long as the dataset, one made from it, or an iterator over it.
+        tf.data.Dataset of image (batch, *spatial, channels) float32 and labels (batch, *spatial) int32. The images
+        are in memory as long as the dataset, one made from it, or an iterator over it.
 
     Raises:
         ValueError: a wrong argument, images without labels, or an image that fails its check.
@@ -51,7 +51,7 @@ def autoencoder_dataset(images, batch_size, *, training, seed=0, augment=None, f
         images, batch_size, training, seed, augment, first_epoch, first_batch: see `segmentation_dataset`.
 
     Returns:
-        tf.data.Dataset of an image (batch, *spatial, 1) float32, twice.
+        tf.data.Dataset of an image (batch, *spatial, channels) float32, twice.
 
     Raises:
         ValueError: a wrong argument, or an image that fails its check.
@@ -75,7 +75,7 @@ def registration_dataset(images, batch_size, *, training, seed=0, augment=None, 
 
     Returns:
         tf.data.Dataset of ({"moving", "fixed"}, {"moving_labels", "fixed_labels"}): images
-        (batch, *spatial, 1) float32, labels (batch, *spatial) int32. Without labels, elements are
+        (batch, *spatial, channels) float32, labels (batch, *spatial) int32. Without labels, elements are
         ({"moving", "fixed"},).
 
     Raises:
@@ -148,7 +148,8 @@ def _pipeline(source, roles, kinds, arrange, augment, seed, first_epoch, first_b
     if first_batch and first_epoch is None:
         raise ValueError(f"first_batch needs first_epoch. Received: first_batch={first_batch}, first_epoch=None.")
     reference, in_epoch = weakref.ref(source), len(source.order)
-    size, shape = source.order.batch_size if source.order.whole else None, source.images.shape
+    size = source.order.batch_size if source.order.whole else None
+    shapes = {"": (size, *source.images.shape, source.images.channels), "_labels": (size, *source.images.shape)}
 
     def fetch(step):
         found = reference()
@@ -161,12 +162,13 @@ def _pipeline(source, roles, kinds, arrange, augment, seed, first_epoch, first_b
         return [part[k] for k in range(len(kinds)) for part in parts]
 
     def gather(step):
-        names = [role + kind for kind in kinds for role in roles]
-        dtypes = [tf.int32 if name.endswith("_labels") else tf.float32 for name in names]
-        arrays = tf.numpy_function(fetch, [step], dtypes, stateful=False)
-        batch = {}
-        for name, array in zip(names, arrays, strict=True):
-            batch[name] = tf.ensure_shape(array, (size, *shape, *(() if name.endswith("_labels") else (1,))))
+        names = [(role, kind) for kind in kinds for role in roles]
+        arrays = tf.numpy_function(
+            fetch, [step], [tf.int32 if kind else tf.float32 for _, kind in names], stateful=False
+        )
+        batch = {
+            role + kind: tf.ensure_shape(array, shapes[kind]) for (role, kind), array in zip(names, arrays, strict=True)
+        }
         if augment is not None:
             epoch, number = tf.cast(step // in_epoch, tf.int32), tf.cast(step % in_epoch, tf.int32)
             fold = tf.random.experimental.stateless_fold_in
