@@ -1,6 +1,8 @@
 """A step whose loss is not finite leaves no trace, is reported with its images, and ends a training with too many."""
 
 import functools
+import os
+import pathlib
 
 import deepsim_tf as ds  # isort: skip
 import keras
@@ -9,6 +11,7 @@ import pandas
 import pytest
 import tensorflow as tf
 from entries import smaller
+from places import ROOT
 
 from deepsim_tf import cli, recipes, training
 from deepsim_tf.data.order import image_order, pair_order
@@ -125,9 +128,8 @@ assert np.isfinite(fit(good, bad, good)) and model.skipped.count.numpy() == 3
 assert any((a != b).any() for a, b in zip(values(model), before))
 print("both")
 """
-    result = fresh_python(
-        code, PYTHONPATH=f"{training.__file__.rpartition('/deepsim_tf/')[0]}:{__file__.rpartition('/')[0]}"
-    )
+    here = pathlib.Path(__file__).parent
+    result = fresh_python(code, PYTHONPATH=os.pathsep.join(map(str, (ROOT, here, here.parent))))
     assert result.stdout.endswith("both\n"), result.stderr
 
 
