@@ -27,7 +27,11 @@ class OneOrMany(click.Command):
 
 @click.command(cls=OneOrMany)
 @MODEL
-@click.option("--moving", metavar="FILE", help="The image that is moved: NIfTI, MGZ, TIFF, PNG, npy or npz.")
+@click.option(
+    "--moving",
+    metavar="FILE",
+    help="The image that is moved: NIfTI, MGZ, TIFF, PNG, npy or npz; channels in files of their own as A;B.",
+)
 @click.option("--fixed", metavar="FILE", help="The image whose grid and header the result has.")
 @click.option(
     "--pairs",

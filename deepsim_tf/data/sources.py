@@ -1,6 +1,7 @@
 """From an image file and its label file to the arrays of an ImageSet, with every check on the way."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,12 @@ def read_image(path, rule, *, page=None, channels=None, files=None):
         return apply_intensity(raw, rule)
     except ValueError as error:
         raise ValueError(f"{where}: {error}. Choose another rule, such as minmax, or leave it out.") from None
+
+
+def files_of(names, folder=Path()):
+    """The files that a text names: one, or, where there is no such file, those of an image's channels, between `;`."""
+    several = [names] if os.path.isfile(folder / names) else [name.strip() for name in names.split(";") if name.strip()]
+    return [folder / name for name in several or [names]]
 
 
 def image_set(sources, reading, **arguments):

@@ -5,9 +5,9 @@ import os
 import numpy as np
 
 from deepsim_tf import checks
-from deepsim_tf.data.sources import read_image
 from deepsim_tf.grids.fit import fit_image
 from deepsim_tf.grids.flow import flow_on_images
+from deepsim_tf.inference.image_files import scaled_voxels, source_of
 from deepsim_tf.layers import warp
 from deepsim_tf.registration.loading import open_solver
 from deepsim_tf.registration.prediction import Pair
@@ -26,9 +26,9 @@ def register(solver, moving, fixed, *, refine=0):
         solver: a registration model; the path of one, of its run folder, or of a VoxelMorph `.h5` file; any Solver, or
             a function of {"moving", "fixed"}, images (batch, *spatial, channels), that gives {"flow"}.
         moving, fixed: float arrays (*spatial) or (*spatial, channels), scaled as the training images were; or paths of
-            image files (NIfTI, MGZ, TIFF, PNG, npy, npz), to which the model's own intensity rule is applied. Where the
-            solver takes images of 2 and of 3 dimensions, an array of three axes is an image with channels if its last
-            axis is at most 4, else a volume.
+            image files (NIfTI, MGZ, TIFF, PNG, npy, npz), to which the model's own intensity rule is applied; of
+            channels in files of their own all of them, "t1.nii.gz;t2.nii.gz". Where the solver takes images of 2 and of
+            3 dimensions, an array of three axes is an image with channels if its last axis is at most 4, else a volume.
         refine: steps of instance refinement after the solver, see `ds.inference.refine_flow`; 0 for none.
 
     Returns:
@@ -89,7 +89,7 @@ def _as_image(solver, name, image):
                 f"The model carries no intensity rule for files. Pass {name} as a float array scaled as the training"
                 " images were."
             )
-        image = read_image(image, solver.intensity)
+        image = scaled_voxels(source_of(image), solver.intensity, solver.channels)
     image = np.asarray(image)
     checks.float_images("register", **{name: image})
     checks.finite_array("register", **{name: image})

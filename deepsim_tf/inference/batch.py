@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas
 import tqdm
 
+from deepsim_tf.data.sources import files_of
 from deepsim_tf.files import written_aside
 from deepsim_tf.formats import read_table, suffix_of
 from deepsim_tf.inference.files import REPORT, check_free, check_options, settings_of, write_registration
@@ -25,8 +26,8 @@ class Pair:
     """One row of the CSV file."""
 
     name: str  # of its folder
-    moving: Path
-    fixed: Path
+    moving: str  # paths, of channels in files of their own separated by ;
+    fixed: str
 
 
 def register_pairs(model, pairs, out, *, refine=0, align="headers", intensity=None, verbose=1):
@@ -39,7 +40,8 @@ def register_pairs(model, pairs, out, *, refine=0, align="headers", intensity=No
     Args:
         model: see `register_files`.
         pairs: CSV file with the columns moving, fixed and optionally name. Paths count from the file's folder. Without
-            names, a pair's folder is called MOVING_to_FIXED, after the paths.
+            names, a pair's folder is called MOVING_to_FIXED, after the paths. Channels in files of their own are listed
+            as t1.nii.gz;t2.nii.gz.
         out: folder of the folders.
         refine, align, intensity: see `register_files`.
         verbose: 1 shows a progress bar.
@@ -64,8 +66,8 @@ def register_pairs(model, pairs, out, *, refine=0, align="headers", intensity=No
             settings = settings_of(model, pair.moving, pair.fixed, refine=refine, align=align, intensity=intensity)
             row = {
                 "name": pair.name,
-                "moving": str(pair.moving),
-                "fixed": str(pair.fixed),
+                "moving": pair.moving,
+                "fixed": pair.fixed,
                 "status": "done",
                 "reason": "",
             }
@@ -121,15 +123,16 @@ def read_pairs(path):
                 f"{path}, line {line}: the pair {name!r} is in line {lines[name.lower()]} too. Give each another, in"
                 " the column name."
             )
-        found.append(Pair(name, path.parent / cells["moving"], path.parent / cells["fixed"]))
+        images = (";".join(map(str, files_of(cells[role], path.parent))) for role in ("moving", "fixed"))
+        found.append(Pair(name, *images))
     if not found:
         raise ValueError(f"{path} lists no pair. {EXPECTED}.")
     return found
 
 
 def _stem(path):
-    """A path as part of a folder's name: "sub-01/T1.nii.gz" -> "sub-01-T1"."""
-    path = Path(path)
+    """A path, or the first of several, as part of a folder's name: "sub-01/T1.nii.gz" -> "sub-01-T1"."""
+    path = files_of(path)[0]
     try:
         name = path.name[: -len(suffix_of(path))]
     except ValueError:  # no image: reading it will say so

@@ -7,10 +7,12 @@ import warnings as python_warnings
 from pathlib import Path
 
 from deepsim_tf import checks
+from deepsim_tf.data.sources import files_of
 from deepsim_tf.files import remove_leftovers, versions, written_aside
-from deepsim_tf.formats import read_header, result_suffix, write_image
+from deepsim_tf.formats import result_suffix, write_image
 from deepsim_tf.inference.field import write_field
 from deepsim_tf.inference.geometry import ALIGN
+from deepsim_tf.inference.image_files import source_of
 from deepsim_tf.inference.pair import register_pair
 from deepsim_tf.inference.picture import save_picture
 from deepsim_tf.intensity.rules import parse_rule
@@ -27,7 +29,7 @@ def register_files(model, moving, fixed, out, *, refine=0, align="headers", inte
     everything is done, with
 
     * `warped.*`: the moving image in its own intensities, float32, on the fixed image's grid and with its header:
-      NIfTI, MGZ, TIFF (also for PNG, which holds no floats) or npy;
+      NIfTI, MGZ, TIFF (also for PNG, which holds no floats) or npy; several channels as NIfTI or npy;
     * `flow.nii.gz`: the displacement field, mm, for ANTs, ITK and 3-D Slicer;
     * `log_jacobian.*`: the logarithm of det J, -20.7 where the field folds;
     * `similarity_map.*`: where the model was trained with DeepSim;
@@ -35,7 +37,8 @@ def register_files(model, moving, fixed, out, *, refine=0, align="headers", inte
 
     Args:
         model: a registration model; a run folder, a `.keras` file, or an `.h5` file of VoxelMorph.
-        moving, fixed: paths of images.
+        moving, fixed: paths of images; of an image whose channels are files of their own, all of them,
+            "t1.nii.gz;t2.nii.gz".
         out: the folder to write; it may not exist, or be empty.
         refine: steps of instance refinement after the network, 0 for none.
         align: `"headers"`, or `"centres"`: the moving image is first moved so that both fields of view have one centre.
@@ -50,8 +53,8 @@ def register_files(model, moving, fixed, out, *, refine=0, align="headers", inte
     """
     check_free(out)
     check_options(align, intensity)
-    for path in (moving, fixed):  # a wrong name shows before a model is loaded
-        read_header(path)
+    for named in (moving, fixed):  # a wrong name shows before a model is loaded
+        source_of(named)
     started = time.perf_counter()
     opened = open_solver(model)
     loading = time.perf_counter() - started
@@ -65,7 +68,6 @@ def write_registration(model, moving, fixed, out, settings, warn, loading=0.0):
     Returns the content of registration.json.
     """
     out, started = Path(out), time.perf_counter() - loading
-    moving, fixed = Path(moving), Path(fixed)
     found = register_pair(model, moving, fixed, **settings["settings"])
     for sentence in found.warnings:
         warn(sentence)
@@ -73,7 +75,7 @@ def write_registration(model, moving, fixed, out, settings, warn, loading=0.0):
     remove_leftovers(out)
     with written_aside(out) as aside:
         aside.mkdir()
-        report["files"] = _write(found, aside, moving, fixed)
+        report["files"] = _write(found, aside, source_of(moving), source_of(fixed))
         report["versions"] = versions()
         report["seconds"] |= {"loading": round(loading, 3), "all": round(time.perf_counter() - started, 3)}
         (aside / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -83,7 +85,10 @@ def write_registration(model, moving, fixed, out, settings, warn, loading=0.0):
 def settings_of(model, moving, fixed, *, refine, align, intensity):
     """What makes a registration this one and no other; the first entries of registration.json."""
     model = str(Path(model).absolute()) if isinstance(model, (str, os.PathLike)) else type(model).__name__
-    files = {name: str(Path(path).absolute()) for name, path in (("moving", moving), ("fixed", fixed))}
+    files = {
+        name: ";".join(str(path.absolute()) for path in files_of(os.fspath(named)))
+        for name, named in (("moving", moving), ("fixed", fixed))
+    }
     return {"model": model, **files, "settings": {"refine": refine, "align": align, "intensity": intensity}}
 
 
@@ -113,9 +118,9 @@ def _write(found, folder, moving, fixed):
     names = {}
     for name, array in arrays.items():
         if array is not None:
-            array = array[..., None] if array.ndim == found.field.ndim else array
-            names[name] = f"{name}{result_suffix(fixed, array)}"
-            write_image(array, folder / names[name], reference=fixed, affine=found.field.affine)
+            array = array if name == "warped" else array[..., None]
+            names[name] = f"{name}{result_suffix(fixed.image, array)}"
+            write_image(array, folder / names[name], reference=fixed.image, affine=found.field.affine)
     names |= {"flow": "flow.nii.gz", "picture": "overview.png"}
     write_field(found.field, folder / names["flow"])
     save_picture(folder / names["picture"], found.images, found.field, title=_title(found.numbers, moving, fixed))

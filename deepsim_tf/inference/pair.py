@@ -2,18 +2,17 @@
 
 import dataclasses
 import time
-from pathlib import Path
 
 import numpy as np
 
-from deepsim_tf.data.sources import read_image
-from deepsim_tf.formats import read_header, read_volume
+from deepsim_tf.grids.affine import voxel_sizes
 from deepsim_tf.grids.sampling import spread
-from deepsim_tf.grids.world import is_world
+from deepsim_tf.grids.world import is_world, lps
 from deepsim_tf.inference.apply import warp_array
 from deepsim_tf.inference.arrays import warp_image
 from deepsim_tf.inference.field import Field, field_of
 from deepsim_tf.inference.geometry import Geometry, place
+from deepsim_tf.inference.image_files import header_of, scaled_voxels, source_of, stored_voxels
 from deepsim_tf.inference.placement import placement
 from deepsim_tf.intensity.rules import parse_rule
 from deepsim_tf.registration.prediction import Pair, Prediction
@@ -27,16 +26,15 @@ class Registered:
     """What a registration gives, on the fixed image's own grid.
 
     Attributes:
-        warped: (*spatial) float32, or (*spatial, channels) where there are several: the moving image in its file's
-            intensities.
+        warped: (*spatial, channels) float32, the moving image in its file's intensities.
         field: the Field from the fixed into the moving image.
         log_jacobian: (*spatial) float32, log det J; log(1e-9) = -20.7 where the field folds.
         similarity_map: (*spatial) float32 in [-1, 1], or None where the model was not trained with DeepSim. Computed on
             the model's grid.
         numbers: dict for registration.json.
         warnings: sentences about what is doubtful in the input.
-        images: {"fixed", "moving", "warped"} (*spatial) float32 under the intensity rule, all on the fixed grid, for
-            pictures.
+        images: {"fixed", "moving", "warped"} (*spatial, channels) float32 under the intensity rule, all on the fixed
+            grid, for pictures.
         geometry: the Geometry.
     """
 
@@ -55,7 +53,8 @@ def register_pair(solver, moving, fixed, *, refine=0, align="headers", intensity
 
     Args:
         solver: an opened Solver (`open_solver`).
-        moving, fixed: paths of the files.
+        moving, fixed: paths of the files; of an image whose channels are files of their own, all of them,
+            "t1.nii.gz;t2.nii.gz".
         refine: steps of `refine_flow` after the solver.
         align: see `geometry.place`.
         intensity: rule for both files, instead of the solver's own.
@@ -69,17 +68,11 @@ def register_pair(solver, moving, fixed, *, refine=0, align="headers", intensity
     """
     started = time.perf_counter()
     rule = rule_of(solver, intensity)
-    moving, fixed = Path(moving), Path(fixed)
-    headers = read_header(moving), read_header(fixed)
-    for path, header in zip((moving, fixed), headers):
-        if solver.channels not in (None, header.channels):
-            found = f"{header.channels} channel{'s' * (header.channels > 1)}"
-            raise ValueError(f"{path} has {found}. Expected {solver.channels}, as the model's images have.")
-    geometry = place(solver, *headers, paths=(moving, fixed), align=align)
-    scaled = {"moving": read_image(moving, rule), "fixed": read_image(fixed, rule)}
-    # One picture of all channels: for what they show together, and where it lies.
-    mean = {name: image.mean(axis=-1, dtype=np.float32) for name, image in scaled.items()}
-    overlap, warnings = placement(geometry, **mean) if is_world(headers[1]) else (None, [])
+    sources = {"moving": source_of(moving), "fixed": source_of(fixed)}
+    headers = [header_of(source, solver.channels) for source in sources.values()]
+    geometry = place(solver, *headers, paths=[source.image for source in sources.values()], align=align)
+    scaled = {name: scaled_voxels(source, rule, solver.channels) for name, source in sources.items()}
+    overlap, warnings = placement(geometry, **scaled) if is_world(headers[1]) else (None, [])
     pair = Pair(**{name: geometry.onto_grid(name, image)[None] for name, image in scaled.items()})
 
     predicting = time.perf_counter()
@@ -95,21 +88,20 @@ def register_pair(solver, moving, fixed, *, refine=0, align="headers", intensity
     determinant = field.determinant()
     log_jacobian = np.log(np.maximum(determinant, FLOOR, dtype=np.float64)).astype(np.float32)
     before = field_of(np.zeros_like(flow), geometry)  # as the images lie before any flow
-    images = {"fixed": mean["fixed"], "moving": warp_array(mean["moving"], geometry.moving_affine, before)}
-    images["warped"] = warp_array(mean["moving"], geometry.moving_affine, field)
-    warped = warp_array(read_volume(moving), geometry.moving_affine, field)
-    average, largest = field.lengths()
+    images = {"fixed": scaled["fixed"], "moving": warp_array(scaled["moving"], geometry.moving_affine, before)}
+    images["warped"] = warp_array(scaled["moving"], geometry.moving_affine, field)
+    mean, largest = field.lengths()
     numbers = {
         "similarity": similarity,
         "folds": float(np.mean(determinant <= 0)),
         "sd_log_jacobian": float(np.std(log_jacobian, dtype=np.float64)),
-        "displacement": {"mean": average, "max": largest, "unit": field.unit},
+        "displacement": {"mean": mean, "max": largest, "unit": field.unit},
         "placement": overlap,
-        "align": {"by": align, "translation": _lps(-geometry.translation)},
+        "align": {"by": align, "translation": (lps(-geometry.translation) + 0.0).tolist()},
         "refinement": _told(prediction),
         "grid": {
             "shape": list(geometry.grid),
-            "voxel_size": np.linalg.norm(geometry.grid_affine[:-1, :-1], axis=0).tolist(),
+            "voxel_size": voxel_sizes(geometry.grid_affine).tolist(),
         },
         "intensity": rule,
         "seconds": {
@@ -119,7 +111,7 @@ def register_pair(solver, moving, fixed, *, refine=0, align="headers", intensity
         },
     }
     return Registered(
-        warped=warped[..., 0] if warped.shape[-1] == 1 else warped,
+        warped=warp_array(stored_voxels(sources["moving"], solver.channels), geometry.moving_affine, field),
         field=field,
         log_jacobian=log_jacobian,
         similarity_map=None
@@ -142,8 +134,7 @@ def rule_of(solver, intensity=None):
     if rule is None:
         raise ValueError(
             "The model carries no intensity rule for files. Name the one its training images had (--intensity), such"
-            " as minmax, quantile or"
-            " fixed:0:256."
+            " as minmax, quantile or fixed:0:256."
         )
     parse_rule(rule)
     return rule
@@ -175,8 +166,3 @@ def _told(prediction):
     """What a refinement tells of itself, for registration.json; None without one."""
     history = prediction.extra.get("history")
     return None if history is None else {"steps": len(history[0]["loss"]) - 1, **history[0]}
-
-
-def _lps(vector):
-    """A displacement in the world as in the flow file: left, posterior, superior."""
-    return [float(v) + 0.0 for v in vector * np.array([-1, -1, 1][: len(vector)])]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deepsim_tf.data.pairing import SPLITS
-from deepsim_tf.data.sources import Source
+from deepsim_tf.data.sources import Source, files_of
 from deepsim_tf.formats import read_table
 
 KINDS = {  # required columns: the columns of each image, its labels and its landmarks
@@ -102,10 +102,7 @@ def _row(path, line, cells, roles):
 
 def _files(path, line, column, cell, *, several):
     """The files of a cell: one, or, where there may be several, those of an image's channels, separated by `;`."""
-    names = [cell]
-    if several and not os.path.isfile(path.parent / cell):
-        names = [name.strip() for name in cell.split(";") if name.strip()] or [cell]
-    files = [path.parent / name for name in names]
+    files = files_of(cell, path.parent) if several else [path.parent / cell]
     for file in files:
         if not os.path.isfile(file):  # False too for a name that no system takes, where Path.is_file raises OSError
             raise ValueError(f"{path}, line {line}: no file {file} ({column}). Paths count from the CSV file's folder.")

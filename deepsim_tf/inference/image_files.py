@@ -1,0 +1,56 @@
+"""The image that a user names by its files: one, or several that hold its channels, as in "t1.nii.gz;t2.nii.gz"."""
+
+import os
+
+import numpy as np
+
+from deepsim_tf.data.sources import Source, check_grids, counted, files_of, read_image
+from deepsim_tf.formats import read_volume
+from deepsim_tf.formats.registry import readable
+
+
+def source_of(named):
+    """The Source of an image that is named by its file, or by several, separated by `;`.
+
+    Raises:
+        ValueError: no such file, or one of an unknown ending.
+    """
+    files = files_of(os.fspath(named))
+    for file in files:
+        with readable(file):
+            pass
+    return Source(";".join(file.name for file in files), files[0], further=tuple(files[1:]))
+
+
+def header_of(source, channels=None):
+    """The Header of an image, with the channels of all of its files.
+
+    Raises:
+        ValueError: files that cannot be read or lie on different grids; another number of channels than `channels`.
+    """
+    header = check_grids(source, channels=_of_a_file(source, channels))
+    if channels not in (None, header.channels):
+        raise ValueError(
+            f"{source.listed} has {counted(header.channels)}. Expected {channels}, as the model's images have."
+        )
+    return header
+
+
+def stored_voxels(source, channels=None):
+    """The voxels as they are in the files, (*spatial, channels)."""
+    return _beside(read_volume(path, channels=_of_a_file(source, channels)) for path in source.images)
+
+
+def scaled_voxels(source, rule, channels=None):
+    """The intensities under a rule, each file by itself as in a data set, (*spatial, channels) float32."""
+    return _beside(read_image(path, rule, channels=_of_a_file(source, channels)) for path in source.images)
+
+
+def _of_a_file(source, channels):
+    """How many channels each file has; None: it says so itself."""
+    return None if source.further else channels
+
+
+def _beside(parts):
+    parts = list(parts)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
