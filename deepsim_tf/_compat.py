@@ -1,6 +1,6 @@
 """The only module that touches another package.
 
-VoxelMorph 0.2 on Keras 3, oneDNN on a CPU, and Keras on several machines.
+VoxelMorph 0.2 on Keras 3, and oneDNN on a CPU.
 
 Imported before anything else of this package, and before TensorFlow where possible, because both
 the oneDNN switch and the three repairs must come first.
@@ -13,7 +13,6 @@ import sys
 import warnings
 from importlib import metadata
 
-REPAIRED_KERAS = ("3.15.",)
 INSTALL_VOXELMORPH = "pip install voxelmorph==0.2 neurite==0.2"
 
 
@@ -98,56 +97,18 @@ def repair_voxelmorph():
         keras.KerasTensor.get_shape = lambda tensor: tf.TensorShape(tensor.shape)
 
 
-def repair_distribution(several_workers):
-    """Make `fit` and `evaluate` of Keras work under MultiWorkerMirroredStrategy; called when a strategy is chosen.
+def metrics_list():
+    """The class of Keras in whose members alone callbacks with mode="auto" look for the direction of a metric."""
+    from keras.src.trainers.compile_utils import MetricsList
 
-    Keras's TensorFlow trainer builds a model from the mean of the first batch over the replicas, which fails on several
-    workers, and where the batch does not divide evenly; and it averages scalar results over their axis 0, which fails
-    on several workers. Repaired: build from the batch of the first replica here, and average over the replicas alone.
-    One device is never touched.
+    return MetricsList
 
-    Args:
-        several_workers: whether there is no way without the repairs.
 
-    Raises:
-        ImportError: several workers, on a version of Keras with which this was not tried.
-    """
-    import keras
-    import tensorflow as tf
+def writes_legacy_h5():
+    """Whether Keras is writing a model in its .h5 format, or reading one, where it asks for the config."""
+    from keras.src.backend.common import global_state
 
-    if not keras.__version__.startswith(REPAIRED_KERAS):
-        if several_workers:
-            raise ImportError(
-                "Training on several machines needs repairs of Keras that were tried with Keras"
-                f" {', '.join(REPAIRED_KERAS)}* alone, but found:"
-                f" {keras.__version__}; run: pip install 'keras>=3.15,<3.16', or train on one machine (--strategy"
-                " mirrored)."
-            )
-        return
-    trainer = importlib.import_module("keras.src.backend.tensorflow.trainer")
-    if hasattr(trainer.reduce_per_replica, "repaired"):
-        return
-    build, reduce = trainer.TensorFlowTrainer._maybe_symbolic_build, trainer.reduce_per_replica
-
-    def symbolic_build(self, iterator=None, data_batch=None):
-        if iterator is not None and self._distribute_strategy is not None:
-            local = self._distribute_strategy.experimental_local_results
-            _, _, batches = next(iter(iterator))
-            iterator, data_batch = None, tf.nest.map_structure(lambda values: local(values)[0], next(batches))
-        return build(self, iterator, data_batch)
-
-    def reduce_per_replica(values, strategy, reduction):
-        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or reduction not in (
-            "auto",
-            "mean",
-            "sum",
-        ):
-            return reduce(values, strategy, reduction)
-        operation = "SUM" if reduction == "sum" else "MEAN"
-        return tf.nest.map_structure(lambda value: strategy.reduce(operation, value, axis=None), values)
-
-    reduce_per_replica.repaired = True
-    trainer.TensorFlowTrainer._maybe_symbolic_build, trainer.reduce_per_replica = symbolic_build, reduce_per_replica
+    return bool(global_state.get_global_attribute("use_legacy_config", False))
 
 
 # TensorFlow 2.21 logs, as errors, that there is no GPU and that an optional graph rewrite was skipped, in the middle of

@@ -152,11 +152,19 @@ def equal_shapes(who, **tensors):
         raise ValueError(f"{who} compares images of equal shape. Received: {name_a}.shape={a}, {name_b}.shape={b}.")
 
 
-def equal_counts(images):
-    """Refuse a dict of arrays of unequal length, on which Keras fails with an error of its own making."""
-    if isinstance(images, dict) and len({len(array) for array in images.values()}) > 1:
-        counts = ", ".join(f"{name}: {len(array)}" for name, array in images.items())
-        raise ValueError(f"Expected as many moving as fixed images. Received: {counts}.")
+def equal_counts(x, y=None):
+    """Refuse arrays of unequal length, on which Keras fails with an error of its own making.
+
+    Args:
+        x, y: an array, or a dict of arrays by name, each.
+    """
+    named = {}
+    for what, data in (("images", x), ("labels", y)):
+        named |= data if isinstance(data, dict) else {} if data is None else {what: data}
+    counts = {name: array.shape[0] for name, array in named.items() if len(array.shape)}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name}: {count}" for name, count in counts.items())
+        raise ValueError(f"Expected equally many {' and '.join(counts)}. Received: {found}.")
 
 
 def image_rank(who, name, image, ndim=None):
@@ -206,7 +214,7 @@ def images_of_model(who, made_by, shape, channels, **images):
     for name, image in images.items():
         if not hasattr(image, "shape"):
             received = f"{name} of type {type(image).__name__}"
-        elif tuple(image.shape[1:]) == expected:
+        elif _may_be(image.shape, expected):
             continue
         else:
             received = f"{name}.shape={tuple(image.shape)}"
@@ -215,6 +223,14 @@ def images_of_model(who, made_by, shape, channels, **images):
             f"{who} was made for images (batch, {', '.join(map(str, expected))}). Received: {received}."
             + _call_for(made_by, shape, channels, found)
         )
+
+
+def _may_be(shape, expected):
+    """Whether a shape, of which some sizes or even their number may be unknown, can be (batch, *expected)."""
+    if getattr(shape, "rank", 0) is None:
+        return True
+    found = tuple(shape)[1:]
+    return len(found) == len(expected) and all(n in (None, m) for n, m in zip(found, expected, strict=True))
 
 
 def _call_for(made_by, shape, channels, found):

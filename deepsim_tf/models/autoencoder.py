@@ -5,15 +5,19 @@ from keras import layers as kl
 
 from deepsim_tf import checks
 from deepsim_tf.layers import CropLike
-from deepsim_tf.networks.checked import Checked, TakesImages, dtype_policy
+from deepsim_tf.networks.checked import Checked
+from deepsim_tf.networks.precision import dtype_policy
+from deepsim_tf.networks.saved import Saved
+from deepsim_tf.networks.structure import check_float_image, finite_images
 from deepsim_tf.networks.trainer import Updates
 from deepsim_tf.networks.unet import build_autoencoder, resolve_features
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class Autoencoder(Updates, Checked, TakesImages, keras.Model):
+class Autoencoder(Updates, Checked, Saved, keras.Model):
     """A U-Net without skip connections that reproduces its input; make one with `autoencoder`."""
 
+    X, Y = "images", "images"
     ARGUMENTS = ("shape", "channels", "backbone", "features", "batch_norm", "dropout", "policy")
     WHO, MADE_BY = "An autoencoder", "autoencoder({})"
 
@@ -41,10 +45,30 @@ class Autoencoder(Updates, Checked, TakesImages, keras.Model):
         self.shape, self.channels, self.backbone, self.features = shape, channels, backbone, features
         self.batch_norm, self.dropout, self.policy = batch_norm, dropout, policy
 
-    def unpack_data(self, data):
-        """(x, y, sample_weight), after a check that the images are finite."""
-        images, target, weight = keras.utils.unpack_x_y_sample_weight(data)
-        return self.finite(images), target, weight
+    def build_metrics(self):
+        """See `Updates`."""
+        target, output = keras.KerasTensor(self.input_shape, "float32"), keras.KerasTensor(self.output_shape, "float32")
+        for part in (self._compile_metrics, self._compile_loss):
+            if part is not None:
+                part.build(target, output)
+
+    def check_x(self, x, call):
+        """See `Checked`."""
+        check_float_image(self.WHO, "images", x, call)
+        checks.images_of_model(self.WHO, self.MADE_BY, self.shape, self.channels, images=x)
+
+    def check_y(self, y, call):
+        """See `Checked`."""
+        check_float_image(self.WHO, "the images to reproduce", y, call)
+        checks.images_of_model(self.WHO, self.MADE_BY, self.shape, self.channels, **{"the images to reproduce": y})
+
+    def prepare_x(self, x):
+        """See `Checked`."""
+        return finite_images(self.WHO, self.input_shape[1:], images=x)[0]
+
+    def prepare_y(self, y):
+        """See `Checked`."""
+        return finite_images(self.WHO, self.input_shape[1:], **{"the images to reproduce": y})[0]
 
 
 def autoencoder(shape, *, channels=1, backbone="voxelmorph", features=None, batch_norm=True, dropout=True):

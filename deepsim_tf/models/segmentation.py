@@ -1,19 +1,23 @@
 """The supplementary task: a segmentation network, whose encoder becomes the similarity."""
 
 import keras
+import tensorflow as tf
 from keras import layers as kl
 from keras import ops
 
 from deepsim_tf import checks
 from deepsim_tf.layers import CropLike
 from deepsim_tf.metrics.overlap import batch_dice
-from deepsim_tf.networks.checked import Checked, TakesImages, dtype_policy
+from deepsim_tf.networks.checked import Checked
+from deepsim_tf.networks.precision import dtype_policy
+from deepsim_tf.networks.saved import Saved
+from deepsim_tf.networks.structure import check_float_image, check_labels, finite_images, rank, with_shape
 from deepsim_tf.networks.trainer import Updates
 from deepsim_tf.networks.unet import build_unet, resolve_features
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class SegmentationModel(Updates, Checked, TakesImages, keras.Model):
+class SegmentationModel(Updates, Checked, Saved, keras.Model):
     """A U-Net with a softmax over the classes; make one with `segmentation_model`."""
 
     ARGUMENTS = ("shape", "classes", "channels", "backbone", "features", "batch_norm", "dropout", "policy")
@@ -50,10 +54,36 @@ class SegmentationModel(Updates, Checked, TakesImages, keras.Model):
         self.backbone, self.features = backbone, features
         self.batch_norm, self.dropout, self.policy = batch_norm, dropout, policy
 
-    def unpack_data(self, data):
-        """(x, y, sample_weight), after a check that images are finite and labels lie within the classes."""
-        images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
-        return self.finite(images), checks.labels_in_graph(self.WHO, labels, self.classes), weight
+    def build_metrics(self):
+        """See `Updates`."""
+        target, output = (
+            keras.KerasTensor((None, *self.shape), "int32"),
+            keras.KerasTensor(self.output_shape, "float32"),
+        )
+        for part in (self._compile_metrics, self._compile_loss):
+            if part is not None:
+                part.build(target, output)
+
+    def check_x(self, x, call):
+        """See `Checked`."""
+        check_float_image(self.WHO, "images", x, call)
+        checks.images_of_model(self.WHO, self.MADE_BY, self.shape, self.channels, images=x)
+
+    def check_y(self, y, call):
+        """See `Checked`."""
+        with_axis = rank(y) == len(self.shape) + 2  # Keras's other form of them
+        check_labels(self.WHO, "labels", y, (*self.shape, 1) if with_axis else self.shape, call)
+
+    def prepare_x(self, x):
+        """See `Checked`."""
+        return finite_images(self.WHO, self.input_shape[1:], images=x)[0]
+
+    def prepare_y(self, y):
+        """See `Checked`."""
+        y = checks.labels_in_graph(self.WHO, y, self.classes)
+        if rank(y) != len(self.shape) + 1:  # the other form, or unknown
+            y = tf.reshape(y, tf.shape(y)[: len(self.shape) + 1])
+        return with_shape(self.WHO, "labels", y, self.shape)
 
 
 def segmentation_model(
@@ -91,3 +121,16 @@ def segmentation_dice(labels, probabilities):
     (batch, *spatial), (batch, *spatial, classes) -> (batch,).
     """
     return batch_dice(labels, ops.argmax(probabilities, axis=-1), probabilities.shape[-1])
+
+
+@keras.saving.register_keras_serializable("deepsim_tf")
+class SegmentationDice(keras.metrics.MeanMetricWrapper):
+    """`segmentation_dice` as a Keras metric: the mean over the images of an epoch, larger is better."""
+
+    def __init__(self, name="dice", dtype=None):
+        super().__init__(segmentation_dice, name=name, dtype=dtype)
+        self._direction = "up"  # for callbacks with mode="auto"
+
+    def get_config(self):
+        """The name and the type."""
+        return {"name": self.name, "dtype": self.dtype}

@@ -1,98 +1,171 @@
-"""What both networks do differently from a plain Keras model: errors that can be read, and no XLA unless asked for."""
+"""The entries of a model (fit, evaluate, predict, ..., a call): what is given is checked before anything indexes it.
 
-import contextlib
+Structure, rank, sizes, channels and types are known before a step; whether images are finite and labels lie within the
+classes is known on the device, where a check fails with a ValueError too. Keras's own errors at these places speak of
+its functions and of tuple indices.
+"""
+
+import inspect
+import types
+from collections.abc import Mapping
 
 import keras
 import tensorflow as tf
 
-from deepsim_tf import checks
-
-
-@contextlib.contextmanager
-def dtype_policy(name):
-    """Build layers under a dtype policy, by name; None keeps the global one."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name or before)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
+from deepsim_tf import checks, distribute
+from deepsim_tf.networks.skipping import SkippedSteps
+from deepsim_tf.networks.structure import is_array
 
 
 class Checked:
-    """Mixin for a keras.Model (no subclass of one: Keras would turn the subclasses of both into functional models)."""
+    """Mixin for a keras.Model (no subclass of one: Keras would turn the subclasses of both into functional models).
 
-    def compile(self, *args, jit_compile=False, **kwargs):
-        """See keras.Model.compile.
+    A model defines `X` and `Y`, how a call of it is written, and the four methods from `check_x` to `prepare_y`.
+    """
 
-        Without XLA by default: it makes convolutions on a CPU several times slower (benchmarks/README.md).
+    X, Y = "images", "labels"
+
+    def check_x(self, x, call):
+        """Refuse what is not the images that the model takes, as far as shapes and types tell.
+
+        Args:
+            x: arrays, tensors, or what describes them.
+            call: a sentence with the right call.
         """
-        super().compile(*args, jit_compile=jit_compile, **kwargs)
-        # Keras would do it in the first step, which makes TensorFlow trace the step twice.
-        self.optimizer.build(self.trainable_variables)
+        raise NotImplementedError
 
-    def compile_from_config(self, config):
-        """Compile as the saved model was."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
+    def check_y(self, y, call):
+        """Refuse what is not the targets that the model takes, as far as shapes and types tell."""
+        raise NotImplementedError
 
-    def fit(self, x=None, *args, **kwargs):
-        """See keras.Model.fit. Raises ValueError on integer images, NaN or infinity, and labels outside `classes`."""
-        if isinstance(x, tf.data.Dataset):
-            kwargs.setdefault("shuffle", False)  # the dataset shuffles; Keras would only warn that it cannot
-        checks.equal_counts(x)
+    def prepare_x(self, x):
+        """The images again, after the checks on the device."""
+        raise NotImplementedError
+
+    def prepare_y(self, y):
+        """The targets again, after the checks on the device."""
+        raise NotImplementedError
+
+    def __call__(self, inputs, *args, **kwargs):
+        """Check the images, here because Keras buries errors raised in `call` in a dump of its arguments."""
+        self.check_x(inputs, f"Call model({self.X}).")
+        return super().__call__(inputs, *args, **kwargs)
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """See keras.Model.fit.
+
+        Under a strategy of several devices a tf.data.Dataset holds global batches, which are shared among them
+        (`ds.distribute.share`).
+
+        Raises:
+            ValueError: images or labels of another structure, shape or type than the model takes, NaN or infinity,
+                labels beyond the classes, or more skipped steps than `compile(max_skipped=...)` allows.
+        """
+        given = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
+        if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
+            given.setdefault("shuffle", False)  # the dataset shuffles; Keras would only warn that it cannot
+        given["x"] = self._check_data("fit", x, y)
+        given["x"], given["steps_per_epoch"] = self._share(given["x"], given.get("steps_per_epoch"))
+        validation = given.get("validation_data")
+        if validation is not None:
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation)
+            x, given["validation_steps"] = self._share(
+                self._check_data("evaluate", x, y), given.get("validation_steps")
+            )
+            given["validation_data"] = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+        given["callbacks"] = self._with_skipped_steps(given.get("callbacks"))
         with checks.graph_errors():
-            return super().fit(x, *args, **kwargs)
+            return super().fit(**given)
 
-    def evaluate(self, x=None, *args, **kwargs):
-        """See keras.Model.evaluate; the same checks as `fit`."""
-        checks.equal_counts(x)
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """See keras.Model.evaluate; checks and devices as in `fit`."""
+        if kwargs.get("_use_cached_eval_dataset"):  # from `fit`, which has looked at it
+            return super().evaluate(x, y, *args, **kwargs)
+        given = inspect.signature(super().evaluate).bind(x, y, *args, **kwargs).arguments
+        given["x"], given["steps"] = self._share(self._check_data("evaluate", x, y), given.get("steps"))
         with checks.graph_errors():
-            return super().evaluate(x, *args, **kwargs)
+            return super().evaluate(**given)
 
     def predict(self, x, *args, **kwargs):
-        """See keras.Model.predict; the same checks as `fit`."""
-        checks.equal_counts(x)
+        """See keras.Model.predict; the same checks of the images as in `fit`."""
+        x = self._check_data("predict", x)
         with checks.graph_errors():
             return super().predict(x, *args, **kwargs)
 
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        """See keras.Model.train_on_batch; the same checks as in `fit`. A skipped step has the loss NaN."""
+        self._check_data("train_on_batch", x, y)
+        with checks.graph_errors():
+            return super().train_on_batch(x, y, *args, **kwargs)
 
-class Rebuilt:
-    """Mixin for a functional keras.Model that is built by its constructor.
+    def test_on_batch(self, x, y=None, *args, **kwargs):
+        """See keras.Model.test_on_batch; the same checks as in `fit`."""
+        self._check_data("test_on_batch", x, y)
+        with checks.graph_errors():
+            return super().test_on_batch(x, y, *args, **kwargs)
 
-    Saved as the arguments named in `ARGUMENTS`, not as a graph.
-    """
+    def predict_on_batch(self, x):
+        """See keras.Model.predict_on_batch; the same checks as in `fit`."""
+        self._check_data("predict_on_batch", x)
+        with checks.graph_errors():
+            return super().predict_on_batch(x)
 
-    ARGUMENTS = ()
+    def unpack_data(self, data, targets=True):
+        """(x, y, sample_weight) of a step, after all checks; without targets y is left as it is."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        self._check_batch(x, y, targets, self._element(targets))
+        return self.prepare_x(x), self.prepare_y(y) if targets and y is not None else y, sample_weight
 
-    def get_config(self):
-        """The arguments of the constructor, with the precision that the layers were made in."""
-        return {**{name: getattr(self, name) for name in ("name", *self.ARGUMENTS)}, "trainable": self.trainable}
+    def _check_data(self, entry, x, y=None):
+        """The data of an entry, after the checks; a generator comes back as one that checks its elements."""
+        targets = not entry.startswith("predict")
+        if isinstance(x, tf.data.Dataset):
+            self._check_element(x.element_spec, targets)
+        elif isinstance(x, types.GeneratorType):
+            return self._checked_elements(x, targets)
+        elif isinstance(x, keras.utils.PyDataset):
+            self._check_element(x[0], targets)
+        elif is_array(x) or isinstance(x, (Mapping, list, tuple, str)) or not hasattr(x, "__iter__"):
+            call = f"model.{entry}({self.X}, {self.Y})" if targets else f"model.{entry}({self.X})"
+            self._check_batch(x, y, targets, f"Call {call}.")
+            checks.equal_counts(x, y if targets else None)
+        return x
 
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Build the network anew from `get_config`."""
-        trainable = config.pop("trainable", True)
-        model = cls(**config)
-        model.trainable = trainable
-        return model
+    def _check_batch(self, x, y, targets, call):
+        self.check_x(x, call)
+        if targets:
+            self.check_y(y, call)
 
+    def _check_element(self, element, targets):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(element)
+        self._check_batch(x, y, targets, self._element(targets))
 
-class TakesImages(Rebuilt):
-    """Mixin for a functional keras.Model of one input, images (batch, *shape, channels): the checks of these."""
+    def _checked_elements(self, generator, targets):
+        for element in generator:
+            self._check_element(element, targets)
+            yield element
 
-    WHO = MADE_BY = None  # see `checks.images_of_model`
+    def _element(self, targets):
+        return f"Each element of a data set must be ({self.X}, {self.Y})" + ("." if targets else f" or ({self.X},).")
 
-    def __call__(self, inputs, *args, **kwargs):
-        """Check the images, here because Keras would take some of another rank."""
-        checks.images_of_model(self.WHO, self.MADE_BY, self.shape, self.channels, images=inputs)
-        checks.float_images(self.WHO, images=inputs)
-        return super().__call__(inputs, *args, **kwargs)
+    def _share(self, x, steps):
+        """A dataset shared among the devices of the model's strategy, and the batches that one pass over it has."""
+        strategy = self.distribute_strategy
+        if strategy.num_replicas_in_sync == 1 or not isinstance(x, tf.data.Dataset):
+            return x, steps
+        count = int(x.cardinality())
+        if steps is None and count >= 0:  # Keras cannot count what is shared, and would warn at its end
+            x, steps = x.repeat(), count
+        return distribute.share(strategy, x), steps
 
-    def finite(self, images):
-        """The images again, after a check that their voxels are finite numbers."""
-        checks.float_images(self.WHO, images=images)
-        return checks.finite_in_graph(self.WHO, images=images)[0]
-
-    def predict_step(self, data):
-        """Predict, after a check of the images."""
-        return self(self.finite(keras.utils.unpack_x_y_sample_weight(data)[0]), training=False)
+    def _with_skipped_steps(self, callbacks):
+        made = isinstance(callbacks, keras.callbacks.CallbackList)
+        found = callbacks.callbacks if made else keras.tree.flatten(callbacks or [])
+        if any(isinstance(callback, SkippedSteps) for callback in found):
+            return callbacks
+        watch = SkippedSteps(self.max_skipped)
+        if not made:
+            return [watch, *found]  # first, so that none keeps what a step beyond the limit left
+        watch.set_model(self)
+        callbacks.append(watch)
+        return callbacks

@@ -1,5 +1,8 @@
-"""Steps whose loss is not finite: no trace of them stays in a model but a count."""
+"""Steps whose loss is not finite: no trace of them stays in a model but a count, and `fit` says so."""
 
+import warnings
+
+import keras
 import tensorflow as tf
 
 
@@ -20,7 +23,7 @@ class Skipping:
 
         Statistics of batch norm, sums.
         """
-        # Remembered, as Keras makes some metrics only in the first step (`train_on_batch`).
+        # Remembered, so that `put_back` has the same ones.
         self.variables = [*self.model.non_trainable_weights, *self.model.metrics_variables]
         return [tf.identity(tf.convert_to_tensor(variable)) for variable in self.variables]
 
@@ -28,6 +31,56 @@ class Skipping:
         """Undo what a step changed in this replica."""
         for variable, value in zip(self.variables if before else (), before, strict=True):
             variable.assign(value)
+
+
+class SkippedSteps(keras.callbacks.Callback):
+    """Warns after every epoch with skipped steps, and ends a training with too many of them.
+
+    `fit` adds one, unless the list of callbacks holds one already: a subclass may say more, in `report`.
+
+    Args:
+        limit: how many steps may be skipped; None for any number.
+
+    Raises:
+        ValueError: from `fit`, at the first step beyond the limit. The weights are those of the last good step.
+    """
+
+    def __init__(self, limit=None):
+        super().__init__()
+        self.limit = limit
+
+    def on_train_begin(self, logs=None):
+        """Count from here on."""
+        self.begin = self.reported = self._count()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Remember where the epoch begins."""
+        self.epoch, self.steps = epoch, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Look whether there are too many: only where there is a limit, as a look waits for the device."""
+        self.steps = batch + 1
+        if self.limit is not None and self._count() - self.begin > self.limit:
+            raise ValueError(
+                f"The loss or a gradient is not finite in {self._count() - self.begin} steps, more than may be skipped"
+                f" (max_skipped={self.limit} of compile): last in epoch {self.epoch + 1}, step {self.steps}. Look at"
+                " the images, or lower the learning rate; the weights are those of the last good step."
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Say how many of the epoch's steps were skipped."""
+        count = self._count()
+        if count > self.reported:
+            warnings.warn(
+                f"{count - self.reported} of the {self.steps} steps of epoch {epoch + 1} were skipped, because their"
+                " loss or a gradient was NaN or infinite; they changed nothing. Look at the images, or lower the"
+                " learning rate; compile(max_skipped=N) ends a training with more than N of them.",
+                stacklevel=2,
+            )
+        self.reported = count
+
+    def _count(self):
+        return int(self.model.skipped.count.numpy())
 
 
 def all_finite(loss, gradients):

@@ -8,16 +8,13 @@ segmentation fault).
 import json
 import pathlib
 import re
-import shutil
 import sys
 
 import numpy as np
 
 from deepsim_tf.files import remove_leftovers, written_aside
-from deepsim_tf.networks import trainer as updates
 
 NAME = re.compile(r"epoch_\d{5}_batch_\d{7}\.npz")
-FIRST_FORMAT = "epoch_[0-9][0-9][0-9][0-9][0-9]"  # a folder
 KEPT = 2  # the newest, and one in case that it is damaged later
 
 
@@ -45,8 +42,6 @@ def write(folder, model, state, epoch, batch):
     for old in [other for other in before if other < path][: -(KEPT - 1)] + [other for other in before if other > path]:
         old.unlink()  # those above were damaged: the run stood there once, and went back behind them
     remove_leftovers(folder / "*")
-    for old in folder.glob(FIRST_FORMAT):
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def restore(folder, model):
@@ -85,26 +80,7 @@ def restore(folder, model):
             f"No checkpoint in {folder} can be read: {names} damaged. Put back a copy of one, or remove the folder"
             f" {folder} to train anew."
         )
-    return _restore_first_format(pathlib.Path(folder), model)
-
-
-def _restore_first_format(folder, model):
-    """A checkpoint of the first versions of this package.
-
-    Keras's weights file, the states of random generators, and the history.
-    """
-    found = sorted(path.parent for path in folder.glob(f"{FIRST_FORMAT}/state.json"))
-    if not found:
-        return None
-    stored = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
-    history = stored.pop("history")
-    model.optimizer.build(model.trainable_variables)
-    updates.load_weights(model, found[-1] / "model.weights.h5")
-    weights = {id(variable) for variable in model.weights}
-    with np.load(found[-1] / "generators.npz") as states:
-        for variable, name in zip([v for v in model.variables if id(v) not in weights], states.files, strict=True):
-            variable.assign(states[name])
-    return {"history": history, "schedule": stored, "step_seconds": [], "epoch": len(history), "batch": 0}, []
+    return None
 
 
 def _found(folder):

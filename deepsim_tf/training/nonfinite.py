@@ -2,10 +2,10 @@
 
 import sys
 
-import keras
+from deepsim_tf.networks.skipping import SkippedSteps
 
 
-class NonFiniteSteps(keras.callbacks.Callback):
+class NonFiniteSteps(SkippedSteps):
     """Reports, in one line on stderr, every step that the model has skipped, with the names of its images.
 
     Args:
@@ -19,8 +19,8 @@ class NonFiniteSteps(keras.callbacks.Callback):
     """
 
     def __init__(self, run, names, *, limit=10, report=True):
-        super().__init__()
-        self.run, self.names, self.limit, self.report = run, names, limit, report
+        super().__init__(limit)
+        self.run, self.names, self.report = run, names, report
         self.reported = []
 
     def on_train_begin(self, logs=None):

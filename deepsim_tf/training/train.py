@@ -12,7 +12,7 @@ import numpy as np
 from deepsim_tf import data, distribute, models
 from deepsim_tf.data.order import image_order, pair_order
 from deepsim_tf.files import written_aside
-from deepsim_tf.networks.checked import dtype_policy
+from deepsim_tf.networks.precision import dtype_policy
 from deepsim_tf.training.callbacks import Events, RunFolder
 from deepsim_tf.training.nonfinite import NonFiniteSteps, batch_names
 from deepsim_tf.training.runs import check_run, open_run
@@ -42,8 +42,7 @@ def train_segmentation(recipe, folder, *, strategy=None, devices=None, max_skipp
     train, val = _images(recipe, folder, verbose)
     with _building(recipe, strategy):
         model = models.segmentation_model(train.shape, train.classes, **recipe.network)
-        dice = keras.metrics.MeanMetricWrapper(models.segmentation_dice, name="dice")
-        metrics = ["accuracy", dice]
+        metrics = ["accuracy", models.SegmentationDice()]
         model.compile(
             recipe.optimizer(), "sparse_categorical_crossentropy", metrics=metrics, accumulation=recipe.accumulation
         )

@@ -131,23 +131,3 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written_leaves_the_older_one
     with pytest.raises(OSError, match=r"No space left on device: '.*/epoch_00003_batch_0000000.npz'"):
         checkpoints.write(folder, trained(network()), {}, 3, 0)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-
-
-def test_a_checkpoint_of_the_first_format_is_read_and_then_replaced(tmp_path):
-    model, other = trained(network()), network()
-    old = tmp_path / "epoch_00002"
-    old.mkdir()
-    model.save_weights(old / "model.weights.h5")
-    np.savez(old / "generators.npz", *[variable.numpy() for variable in model.variables if "seed" in variable.path])
-    (old / "state.json").write_text(
-        '{"history": [{"epoch": 1}, {"epoch": 2}], "best": 0.5, "wait": 1.0, "cooldown_counter": 0.0}'
-    )
-    state, _ = checkpoints.restore(tmp_path, other)
-    assert (state["epoch"], state["batch"], len(state["history"])) == (2, 0, 2)
-    assert state["schedule"] == {"best": 0.5, "wait": 1, "cooldown_counter": 0}
-    for variable, expected in zip(
-        [*other.variables, *other.optimizer.variables], [*model.variables, *model.optimizer.variables], strict=True
-    ):
-        np.testing.assert_array_equal(variable, expected)
-    checkpoints.write(tmp_path, other, {}, 3, 0)
-    assert names(tmp_path) == ["epoch_00003_batch_0000000.npz"]
