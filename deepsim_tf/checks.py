@@ -153,7 +153,7 @@ def equal_shapes(who, **tensors):
 
 
 def equal_counts(x, y=None):
-    """Refuse arrays of unequal length, on which Keras fails with an error of its own making.
+    """Refuse arrays of unequal length, on which Keras fails with an error of its own making, and empty ones.
 
     Args:
         x, y: an array, or a dict of arrays by name, each.
@@ -162,8 +162,10 @@ def equal_counts(x, y=None):
     for what, data in (("images", x), ("labels", y)):
         named |= data if isinstance(data, dict) else {} if data is None else {what: data}
     counts = {name: array.shape[0] for name, array in named.items() if len(array.shape)}
+    found = ", ".join(f"{name}: {count}" for name, count in counts.items())
+    if 0 in counts.values():
+        raise ValueError(f"Expected at least one image. Received: {found}.")
     if len(set(counts.values())) > 1:
-        found = ", ".join(f"{name}: {count}" for name, count in counts.items())
         raise ValueError(f"Expected equally many {' and '.join(counts)}. Received: {found}.")
 
 

@@ -14,16 +14,17 @@ import tensorflow as tf
 
 from deepsim_tf import checks, distribute
 from deepsim_tf.networks.skipping import SkippedSteps
-from deepsim_tf.networks.structure import is_array
+from deepsim_tf.networks.structure import described, is_array
 
 
 class Checked:
     """Mixin for a keras.Model (no subclass of one: Keras would turn the subclasses of both into functional models).
 
-    A model defines `X` and `Y`, how a call of it is written, and the four methods from `check_x` to `prepare_y`.
+    A model defines `X` and `Y`, how a call of it is written, whether it trains without `Y`, and the four methods from
+    `check_x` to `prepare_y`.
     """
 
-    X, Y = "images", "labels"
+    X, Y, optional_targets = "images", "labels", False
 
     def check_x(self, x, call):
         """Refuse what is not the images that the model takes, as far as shapes and types tell.
@@ -62,8 +63,8 @@ class Checked:
                 labels beyond the classes, or more skipped steps than `compile(max_skipped=...)` allows.
         """
         given = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
-        if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
-            given.setdefault("shuffle", False)  # the dataset shuffles; Keras would only warn that it cannot
+        if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset, types.GeneratorType)):
+            given.setdefault("shuffle", False)  # the data shuffle; Keras would only warn that it cannot
         given["x"] = self._check_data("fit", x, y)
         given["x"], given["steps_per_epoch"] = self._share(given["x"], given.get("steps_per_epoch"))
         validation = given.get("validation_data")
@@ -119,6 +120,12 @@ class Checked:
     def _check_data(self, entry, x, y=None):
         """The data of an entry, after the checks; a generator comes back as one that checks its elements."""
         targets = not entry.startswith("predict")
+        datasets = (tf.data.Dataset, tf.distribute.DistributedDataset)
+        if entry in ("fit", "evaluate") and not isinstance(x, datasets) and self._workers() > 1:
+            raise ValueError(
+                f"{entry} on several machines takes a tf.data.Dataset of global batches, the same on each of them, as"
+                f" those of ds.data are. Received: {described(x)}."
+            )
         if isinstance(x, tf.data.Dataset):
             self._check_element(x.element_spec, targets)
         elif isinstance(x, types.GeneratorType):
@@ -146,7 +153,12 @@ class Checked:
             yield element
 
     def _element(self, targets):
-        return f"Each element of a data set must be ({self.X}, {self.Y})" + ("." if targets else f" or ({self.X},).")
+        images, both = f"({self.X},)", f"({self.X}, {self.Y})"
+        found = (images, both) if self.optional_targets or not targets else (both,)
+        return f"Each element of the data must be {' or '.join(found)}."
+
+    def _workers(self):
+        return distribute.workers(self.distribute_strategy)
 
     def _share(self, x, steps):
         """A dataset shared among the devices of the model's strategy, and the batches that one pass over it has."""

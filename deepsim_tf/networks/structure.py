@@ -7,14 +7,15 @@ import tensorflow as tf
 from deepsim_tf import checks
 
 
-def described(data):
-    """What `data` is, in a few words: types, keys and shapes."""
+def described(data, depth=2):
+    """What `data` is, in a few words: types, keys and shapes, to so many levels."""
     if data is None:
         return "nothing"
-    if isinstance(data, Mapping):
-        return f"a dict of {_some([f'{key}: {described(value)}' for key, value in data.items()])}"
+    if isinstance(data, Mapping) and depth:
+        return f"a dict of {_some([f'{key}: {described(value, depth - 1)}' for key, value in data.items()])}"
     if isinstance(data, (list, tuple)):
-        return f"a {type(data).__name__} of {len(data)} ({_some([described(value) for value in data])})"
+        inside = f" ({_some([described(value, depth - 1) for value in data])})" if depth else ""
+        return f"a {type(data).__name__} of {len(data)}{inside}"
     if is_array(data):
         shape = "of any shape" if rank(data) is None else str(tuple(data.shape))
         return f"{_type_name(data)} {shape}"

@@ -28,6 +28,7 @@ class Trained(Updates, Checked, Saved):
 
     X = '{"moving": moving, "fixed": fixed}'
     Y = '{"moving_labels": moving_labels, "fixed_labels": fixed_labels}'
+    optional_targets = True
 
     similarity = regularizer = supervised = weight = supervised_weight = None  # as `compile` received them
     _objective, _terms, _trackers, _reaction_known = None, (), None, False

@@ -53,6 +53,9 @@ class NonFiniteSteps(SkippedSteps):
                 file=sys.stderr,
             )
 
+    def on_epoch_end(self, epoch, logs=None):
+        """Nothing more: every step has had its line."""
+
 
 def batch_names(images, order, steps_per_epoch):
     """What is in a batch, by name, without a look at the images.
