@@ -10,7 +10,7 @@ EXAMPLES = 3  # pairs in the report's slider
 
 
 def draw_comparison(folder, images, models, tables, pairs, histories, *, noise=None, background):
-    """Every figure of a comparison, as PNG and PDF.
+    """Every figure of a comparison, as PNG and PDF; images of three channels in colour, of others the first channel.
 
     Args:
         folder: where to write.
