@@ -1,7 +1,8 @@
 """Images per second and peak memory of each dataset, cold and cached.
 
-    python benchmarks/data.py --data ../shared/data         # every dataset whose folder is there; about 5 minutes on
-    two cores python benchmarks/data.py --data DIR --only stream      # an epoch over 4400 links to one brain
+    python benchmarks/data.py --data ../shared/data      # every dataset that is there; about 5 minutes on two cores
+    python benchmarks/data.py --data DIR --only stream   # an epoch over 4400 links to one brain
+    python benchmarks/data.py --only pages               # a TIFF of 1000 pages, which it writes itself
 
 `--data` holds LPBA40, Platelet-EM or Drosophila-VNC-EM, PhC-C2DH-U373 and Task04_Hippocampus. Each line is measured in
 a process of its own, so that its peak memory is its own. "cold": from the files (whose bytes the operating system may
@@ -19,6 +20,8 @@ import time
 from pathlib import Path
 
 import deepsim_tf as ds  # isort: skip  (before TensorFlow: it switches oneDNN on)
+import numpy as np
+
 from deepsim_tf.recipes import DATASETS
 
 FOLDERS = {
@@ -29,6 +32,7 @@ FOLDERS = {
 }
 MODES = ("cold", "memory", "folder", "pipeline", "pipeline + spatial", "pipeline + spatial + intensity")
 VOLUMES = 4400  # of the paper's brain experiment
+PAGES = 1000
 
 
 def peak():
@@ -107,17 +111,39 @@ def stream(folder):
                 )
 
 
+def pages():
+    """The pages of one stack (256 x 256, LZW) as a series, in order on all cores, and at random on one."""
+    from PIL import Image
+
+    images = ds.data.synthetic("platelet", "train", size=(256, 256), count=10)
+    stored = [Image.fromarray((image[..., 0] * 255).astype("uint8")) for image, _ in images] * (PAGES // len(images))
+    with tempfile.TemporaryDirectory() as root:
+        stored[0].save(f"{root}/stack.tif", save_all=True, append_images=stored[1:], compression="tiff_lzw")
+        Path(root, "series.csv").write_text("image\nstack.tif\n")
+        series = ds.data.from_csv(f"{root}/series.csv", slices=True, intensity="fixed:0:256", cache=None)
+        order = np.random.default_rng(0).permutation(PAGES)
+        for name, read in (("in order", series.check), ("at random", lambda: [series[int(i)] for i in order])):
+            print(
+                f"| TIFF of {PAGES} pages | {name} | {rate(PAGES, read):.1f} | {peak():.2f} | pages (256, 256), LZW |"
+            )
+
+
 def main():
     """Print the table, or one line of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="folder of the datasets")
-    parser.add_argument("--only", help="a dataset, or stream")
+    parser.add_argument("--data", help="folder of the datasets")
+    parser.add_argument("--only", help="a dataset, stream, or pages")
     parser.add_argument("--line", nargs=3, help=argparse.SUPPRESS)  # dataset, folder, mode: in a process of its own
     arguments = parser.parse_args()
     if arguments.line:
         measured, note = measure(*arguments.line)
         print(f"RESULT {measured:.1f} | {peak():.2f} | {note}")
         return
+    if arguments.only == "pages":
+        pages()
+        return
+    if arguments.data is None:
+        parser.error("--data is the folder of the datasets; only --only pages needs none")
     if arguments.only == "stream":
         stream(Path(arguments.data) / FOLDERS["brain-mri"][0])
         return

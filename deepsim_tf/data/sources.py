@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from deepsim_tf.data.image_set import ImageSet
+from deepsim_tf.data.intensities import place, read_image
 from deepsim_tf.data.label_map import map_labels
-from deepsim_tf.data.validation import check_bits, check_contrast, check_finite, check_not_empty, whole_labels
-from deepsim_tf.formats import OpenFiles, read_header, read_volume
+from deepsim_tf.data.same_grid import check_shape
+from deepsim_tf.data.validation import check_not_empty, whole_labels
+from deepsim_tf.formats import OpenFiles, channel_count, read_volume
 from deepsim_tf.grids.fit import fit_image, fit_labels
-from deepsim_tf.intensity.rules import apply_intensity, parse_rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,17 +74,14 @@ class Reading:
             source: the Source.
             files: OpenFiles for its pages, or None.
         """
-        parts = [self._part(source, path, files) for path in source.images]
-        for path, part in zip(source.images, parts):
-            if part.shape[:-1] != parts[0].shape[:-1]:
-                raise ValueError(one_shape(source.image, parts[0].shape[:-1], "another channel", path, part.shape[:-1]))
-        image = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+        how = {"page": source.page, "channels": self.file_channels, "files": files}
+        image = read_image(source.images, self.intensity, **how)
         if image.shape[-1] != self.channels:
-            where = place(source.listed, source.page)
-            raise ValueError(channels_differ(where, image.shape[-1], self.channels))
+            found = f"{place(source.listed, source.page)} has {channel_count(image.shape[-1])}"
+            raise ValueError(f"{found}. Expected {self.channels}, as all images of the set have.")
         labels = None if source.labels is None else self._labels(source, files)
-        if labels is not None and labels.shape != image.shape[:-1]:
-            raise ValueError(one_shape(source.image, image.shape[:-1], "its labels", source.labels, labels.shape))
+        if labels is not None:
+            check_shape(source.image, image.shape[:-1], "its labels", source.labels, labels.shape)
         where = tuple(slice(*ends) for ends in self.crop or ())
         image, labels = image[where], None if labels is None else labels[where]
         image = np.ascontiguousarray(image)
@@ -96,9 +94,6 @@ class Reading:
                 " first image has."
             )
         return image, None if labels is None else np.ascontiguousarray(labels, np.int32)
-
-    def _part(self, source, path, files):
-        return read_image(path, self.intensity, page=source.page, channels=self.file_channels, files=files)
 
     def _labels(self, source, files):
         where = place(source.labels, source.page)
@@ -117,26 +112,6 @@ class Reading:
         if source.page is None:  # a slice may lie beside the object; a file of its own without any label is a mistake
             check_not_empty(labels, where)
         return labels
-
-
-def read_image(path, rule, *, page=None, channels=None, files=None):
-    """The intensities (*spatial, channels) of a file under a rule, float32, after the checks of a dataset's image.
-
-    Args:
-        path: of the file. All of its channels lie on one scale.
-        rule: intensity rule by name.
-        page, channels, files: see `read_volume`.
-    """
-    raw, where = read_volume(path, page=page, channels=channels, files=files), place(path, page)
-    if raw.dtype.kind not in "uifb":
-        raise ValueError(f"{where}: expected real intensities. Received: {raw.dtype}.")
-    check_finite(raw, where)
-    check_contrast(raw, where)
-    check_bits(raw, parse_rule(rule), where)
-    try:
-        return apply_intensity(raw, rule)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}. Choose another rule, such as minmax, or leave it out.") from None
 
 
 def files_of(names, folder=Path()):
@@ -161,65 +136,3 @@ def image_set(sources, reading, **arguments):
         settings=repr(reading),
         **arguments,
     )
-
-
-def check_grids(source, *, affine=True, channels=1):
-    """The image's Header, after the checks that need no voxels: its files and labels have one shape and one affine.
-
-    Args:
-        source: the Source.
-        affine: whether the affines are compared.
-        channels: number of channels of each of its files; None: any (`read_volume`).
-
-    Returns:
-        The Header of its first file, with the channels of all of them.
-    """
-    headers = [read_header(path, channels=channels) for path in source.images]
-    image, beside = headers[0], list(zip(["another channel"] * len(source.further), source.further, headers[1:]))
-    if source.labels is not None:
-        beside.append(("its labels", source.labels, read_header(source.labels, kind="labels")))
-    for what, path, header in beside:
-        if header.shape != image.shape:
-            raise ValueError(one_shape(source.image, image.shape, what, path, header.shape))
-        if affine:
-            same_affine(source.image, image, path, header)
-    return image._replace(channels=sum(header.channels for header in headers))
-
-
-def one_shape(path, shape, what, other, other_shape):
-    """The sentence about an image and what belongs to it, of another shape."""
-    return f"{path} has shape {shape}, {what} {other} {other_shape}. Expected one shape for both."
-
-
-def channels_differ(where, found, expected):
-    """The sentence about an image with other channels than its set."""
-    return f"{where} has {counted(found)}. Expected {expected}, as all images of the set have."
-
-
-def counted(channels):
-    """A number of channels in words."""
-    return f"{channels} channel{'s' * (channels > 1)}"
-
-
-def same_affine(path, header, other_path, other):
-    """Refuse two volumes whose voxels lie elsewhere in the world.
-
-    More than a hundredth of a voxel at a corner of the grid.
-    """
-    if header.affine is None or other.affine is None:
-        return
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in header.shape], indexing="ij")).reshape(len(header.shape), -1)
-    difference = (header.affine - other.affine)[:3, : len(header.shape)] @ corners + (header.affine - other.affine)[
-        :3, 3:
-    ]
-    if np.abs(difference).max() > 0.01 * min(header.spacing):
-        raise ValueError(
-            f"{path} and {other_path} have different affines (up to {np.linalg.norm(difference, axis=0).max():.3g} mm"
-            " apart)."
-            " Expected one grid for both: resample one onto the other, as nibabel.processing.resample_from_to does."
-        )
-
-
-def place(path, page):
-    """A file, or a page of it, as messages name it."""
-    return str(path) if page is None else f"{path}, slice {page}"

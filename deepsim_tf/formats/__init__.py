@@ -1,5 +1,6 @@
 """Files on the disk to arrays and back: images, their headers, landmarks, tables; each format in one place."""
 
+from deepsim_tf.formats.axes import channel_count
 from deepsim_tf.formats.format import Header
 from deepsim_tf.formats.landmarks import read_landmarks
 from deepsim_tf.formats.nifti import load_nifti
@@ -13,6 +14,7 @@ __all__ = [
     "FORMATS",
     "Header",
     "OpenFiles",
+    "channel_count",
     "load_nifti",
     "read_header",
     "read_landmarks",

@@ -62,6 +62,11 @@ def as_labels(array, axes, path):
     return array.reshape(found.shape)
 
 
+def channel_count(channels):
+    """A number of channels in words."""
+    return f"{channels} channel{'s' * (channels > 1)}"
+
+
 def check_labels(channels, path):
     """Refuse labels of several channels: which one is meant is anybody's guess."""
     if channels > 1:

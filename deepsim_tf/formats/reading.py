@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 
-from deepsim_tf.formats.axes import as_image, as_labels, check_labels, layout
+from deepsim_tf.formats.axes import as_image, as_labels, channel_count, check_labels, layout
 from deepsim_tf.formats.format import Header, UnsuitableError
 from deepsim_tf.formats.registry import readable
 
@@ -74,6 +74,4 @@ def _check_channels(image, channels):
     if channels is not None:
         found = layout(image.shape, image.axes, image.path).channels
         if found != channels:
-            raise UnsuitableError(
-                f"{image.path} has {found} channel{'s' * (found > 1)}. Expected {channels}: convert it first."
-            )
+            raise UnsuitableError(f"{image.path} has {channel_count(found)}. Expected {channels}: convert it first.")

@@ -4,8 +4,10 @@ import os
 
 import numpy as np
 
-from deepsim_tf.data.sources import Source, check_grids, counted, files_of, read_image
-from deepsim_tf.formats import read_volume
+from deepsim_tf.data.intensities import read_image
+from deepsim_tf.data.same_grid import check_grids
+from deepsim_tf.data.sources import Source, files_of
+from deepsim_tf.formats import channel_count, read_volume
 from deepsim_tf.formats.registry import readable
 
 
@@ -31,26 +33,22 @@ def header_of(source, channels=None):
     header = check_grids(source, channels=_of_a_file(source, channels))
     if channels not in (None, header.channels):
         raise ValueError(
-            f"{source.listed} has {counted(header.channels)}. Expected {channels}, as the model's images have."
+            f"{source.listed} has {channel_count(header.channels)}. Expected {channels}, as the model's images have."
         )
     return header
 
 
 def stored_voxels(source, channels=None):
     """The voxels as they are in the files, (*spatial, channels)."""
-    return _beside(read_volume(path, channels=_of_a_file(source, channels)) for path in source.images)
+    parts = [read_volume(path, channels=_of_a_file(source, channels)) for path in source.images]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
 def scaled_voxels(source, rule, channels=None):
     """The intensities under a rule, each file by itself as in a data set, (*spatial, channels) float32."""
-    return _beside(read_image(path, rule, channels=_of_a_file(source, channels)) for path in source.images)
+    return read_image(source.images, rule, channels=_of_a_file(source, channels))
 
 
 def _of_a_file(source, channels):
     """How many channels each file has; None: it says so itself."""
     return None if source.further else channels
-
-
-def _beside(parts):
-    parts = list(parts)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)

@@ -40,6 +40,7 @@ def check_dataset(dataset, path, *, verbose=1, **options):
             labels = f"{images.classes} classes" if images.classes else "no labels"
             labels += ", landmarks" if images.pairs() and images.landmarks(0) else ""
             size = " x ".join(map(str, images.shape))
+            size += f" with {images.channels} channels" if images.channels > 1 else ""
             lines.append(
                 f"{images.split}: {len(images)} images of {size}, {len(images.pairs())} pairs, {labels}, intensity"
                 f" {images.intensity}"

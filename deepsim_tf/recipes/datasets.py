@@ -153,6 +153,7 @@ DATASETS = {
             "classes": Option(int, "number of classes with background, where it is not as many as the labels show"),
             "label_map": _LABEL_MAP,
             "slices": Option(bool, "a stack is a series of 2-D images"),
+            "channels": Option(int, "channels of each file; npy and npz need it, other formats say it themselves"),
         },
         like="platelet-em",
         weights={"deepsim-ae": 0.5, "deepsim": 0.5, "deepsim-vgg": 0.5},

@@ -12,6 +12,7 @@ import numpy as np
 from deepsim_tf import data, distribute, models
 from deepsim_tf.data.order import image_order, pair_order
 from deepsim_tf.files import written_aside
+from deepsim_tf.formats import channel_count
 from deepsim_tf.networks.precision import dtype_policy
 from deepsim_tf.training.callbacks import Events, RunFolder
 from deepsim_tf.training.nonfinite import NonFiniteSteps, batch_names
@@ -41,7 +42,7 @@ def train_segmentation(recipe, folder, *, strategy=None, devices=None, max_skipp
     strategy = _strategy(recipe, folder, strategy, devices)
     train, val = _images(recipe, folder, verbose)
     with _building(recipe, strategy):
-        model = models.segmentation_model(train.shape, train.classes, **recipe.network)
+        model = models.segmentation_model(train.shape, train.classes, channels=train.channels, **recipe.network)
         metrics = ["accuracy", models.SegmentationDice()]
         model.compile(
             recipe.optimizer(), "sparse_categorical_crossentropy", metrics=metrics, accumulation=recipe.accumulation
@@ -63,7 +64,7 @@ def train_autoencoder(recipe, folder, *, strategy=None, devices=None, max_skippe
     strategy = _strategy(recipe, folder, strategy, devices)
     train, val = _images(recipe, folder, verbose)
     with _building(recipe, strategy):
-        model = models.autoencoder(train.shape, **recipe.network)
+        model = models.autoencoder(train.shape, channels=train.channels, **recipe.network)
         model.compile(recipe.optimizer(), "mse", accumulation=recipe.accumulation)
     dataset = data.autoencoder_dataset, image_order
     return _fit(model, recipe, folder, *dataset, train, val, strategy, max_skipped, verbose)
@@ -86,6 +87,7 @@ def train_registration(recipe, folder, *, strategy=None, devices=None, max_skipp
     with _building(recipe, strategy):
         model = models.registration_model(
             train.shape,
+            channels=train.channels,
             int_steps=recipe.int_steps,
             classes=train.classes,
             intensity=train.intensity,
@@ -191,12 +193,12 @@ def _fit(model, recipe, folder, dataset, make_order, train, val, strategy, max_s
 def _check_extractor(recipe, similarity, images):
     """Refuse an extractor of other images before there is a folder."""
     extractor = getattr(similarity, "extractor", None)
-    if extractor is not None and (extractor.ndim, extractor.channels) != (len(images.shape), 1):
+    if extractor is not None and (extractor.ndim, extractor.channels) != (len(images.shape), images.channels):
+        expected = f"{len(images.shape)}-D images of {channel_count(images.channels)}, as {images.name} has"
         colour = " For a network of colour images, save and name FeatureExtractor.from_model(..., channels='repeat')."
         raise ValueError(
             f"The extractor {recipe.extractor} takes {extractor.ndim}-D images of {extractor.channels} channel(s)."
-            f" Expected {len(images.shape)}-D images of 1 channel, as {images.name} has."
-            + (colour if extractor.channels == 3 else "")
+            f" Expected {expected}." + (colour if (extractor.channels, images.channels) == (3, 1) else "")
         )
 
 

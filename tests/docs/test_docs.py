@@ -15,7 +15,7 @@ from deepsim_tf.cli import main
 
 PAGE = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
 CSV_FILES = ["cells/pairs.csv", "cells/landmarks.csv", "cells/after_3_points.csv"]  # in the order of the page
-CSV_FILES += ["stack/images.csv", "stack/classes.csv", "volumes/subjects.csv"]
+CSV_FILES += ["stack/images.csv", "stack/classes.csv", "scans/subjects.csv", "volumes/subjects.csv"]
 REDUCED = ["--epochs", "1", "--steps-per-epoch", "2", "--verbose", "0"]
 
 
@@ -27,7 +27,7 @@ def blocks(*languages):
 def folder(tmp_path, monkeypatch):
     """The files that the page lists, made of synthetic scenes."""
     monkeypatch.chdir(tmp_path)
-    for name in ("cells", "stack", "volumes"):
+    for name in ("cells", "stack", "scans", "volumes"):
         (tmp_path / name).mkdir()
 
     cells = ds.data.synthetic("cells", "train", size=(64, 48), count=3)
@@ -53,6 +53,12 @@ def folder(tmp_path, monkeypatch):
         cut = tuple(slice(4, 4 + n) for n in size)
         nibabel.save(nibabel.Nifti1Image(image[..., 0][cut] * 100 * number, np.eye(4)), f"volumes/s{number}.nii.gz")
         nibabel.save(nibabel.Nifti1Image(labels[cut].astype(np.uint8), np.eye(4)), f"volumes/s{number}_labels.nii.gz")
+    scans = ds.data.synthetic("brain", "train", size=(32, 32, 32), count=2, channels=2)
+    for number, (image, labels) in enumerate(scans, start=1):
+        for channel, factor in enumerate((100, 3000)):
+            scan = nibabel.Nifti1Image(image[..., channel] * factor, np.eye(4))
+            nibabel.save(scan, f"scans/s{number}_t{channel + 1}.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(labels.astype(np.uint8), np.eye(4)), f"scans/s{number}_labels.nii.gz")
     for name, (_, text) in zip(CSV_FILES, blocks("csv"), strict=True):
         assert f"`{name}`" in PAGE
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -82,8 +88,10 @@ def test_the_page_on_own_data_runs(folder, capsys):
     assert before == 3.5
     assert "TRE (mm)" in (folder / "runs" / "cells" / "landmarks" / "report.html").read_text(encoding="utf-8")
     assert "3 classes" in printed[4]  # background, 1, and 2 with 3; 4 was dropped
-    assert "ImageSet('subjects', 'train': 2 images (24, 24, 20), 2 pairs)" in printed[5] and printed[
-        5
-    ].rstrip().endswith("(24, 20, 20, 1)")
+    assert "4 images of 32 x 32 x 32 with 2 channels, 12 pairs" in printed[5]
+    assert "ImageSet('subjects', 'val': 2 images (32, 32, 32) of 2 channels, 2 pairs)" in printed[6]
+    assert printed[6].rstrip().endswith("(32, 32, 32, 2)")
+    assert "ImageSet('subjects', 'train': 2 images (24, 24, 20), 2 pairs)" in printed[7]
+    assert printed[7].rstrip().endswith("(24, 20, 20, 1)")
     for run in ("cells", "stack/deepsim"):
         assert (folder / "runs" / run / "report.html").is_file()

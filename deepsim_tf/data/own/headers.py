@@ -3,7 +3,8 @@
 import nibabel
 import numpy as np
 
-from deepsim_tf.data.sources import check_grids, counted
+from deepsim_tf.data.same_grid import check_grids
+from deepsim_tf.formats import channel_count
 
 
 def read_headers(rows, shape, fit, slices, channels, found):
@@ -35,9 +36,10 @@ def common_shape(shapes, fit):
 def _check_alike(source, header, first_source, first, shape, fit, slices):
     image, first_image = source.image, first_source.image
     if header.channels != first.channels:
+        received = f"{source.listed} has {channel_count(header.channels)}, {first_source.listed}"
         raise ValueError(
-            f"{source.listed} has {counted(header.channels)}, {first_source.listed} {counted(first.channels)}. Expected"
-            " as many in all images of the set: leave it out, or list the files of the others beside it (a.tif;b.tif)."
+            f"{received} {channel_count(first.channels)}. Expected as many in all images of the set: leave it out, or"
+            " list the files of the other channels beside it (a.tif;b.tif)."
         )
     if len(header.shape) != len(first.shape) and not slices:
         raise ValueError(

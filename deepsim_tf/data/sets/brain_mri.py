@@ -6,7 +6,8 @@ from deepsim_tf.checks import known
 from deepsim_tf.data.label_map import read_label_map
 from deepsim_tf.data.pairing import SPLITS, to_atlas
 from deepsim_tf.data.problems import NoImages, Problems
-from deepsim_tf.data.sources import Reading, Source, check_grids, image_set, same_affine
+from deepsim_tf.data.same_grid import check_grids, same_affine
+from deepsim_tf.data.sources import Reading, Source, image_set
 from deepsim_tf.data.validation import whole_labels
 from deepsim_tf.formats import read_table, read_volume
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from deepsim_tf.checks import known
 from deepsim_tf.data.pairing import SPLITS, subjects
 from deepsim_tf.data.problems import NoImages, Problems
-from deepsim_tf.data.sources import Reading, Source, check_grids, image_set
+from deepsim_tf.data.same_grid import check_grids
+from deepsim_tf.data.sources import Reading, Source, image_set
 
 SHAPE = (64, 64, 64)
 CLASSES = 3  # background, anterior, posterior

@@ -6,8 +6,9 @@ from pathlib import Path
 from deepsim_tf.checks import known
 from deepsim_tf.data.pairing import SPLITS, neighbours
 from deepsim_tf.data.problems import NoImages, Problems
+from deepsim_tf.data.same_grid import check_grids
 from deepsim_tf.data.sets.download import Download
-from deepsim_tf.data.sources import Reading, Source, check_grids, image_set
+from deepsim_tf.data.sources import Reading, Source, image_set
 
 # Split: (sequence, first frame, last frame); None: to the end. Frames 50-59 lie between val and test so that neighbours
 # do not leak.

@@ -21,7 +21,7 @@ KINDS = {
 LEAST_DETERMINANT = 0.25  # of the flow's Jacobian: no folds, and no near-folds either
 
 
-def synthetic(kind, split, *, size=None, count=16, noise=None, seed=0):
+def synthetic(kind, split, *, size=None, count=16, noise=None, channels=1, seed=0):
     """`count` pairs of one kind; image 2k is moving, image 2k + 1 fixed, and `true_flow(k)` is known.
 
     fixed anatomy = moving anatomy o true_flow. Every scene has its own anatomy and its own smooth,
@@ -44,6 +44,8 @@ def synthetic(kind, split, *, size=None, count=16, noise=None, seed=0):
         count: number of pairs.
         noise: standard deviation of the Gaussian noise (the classes are about 0.2 apart); 0.1 in 2-D
             and 0.05 in 3-D by default. Changing it changes nothing else.
+        channels: number of images of each scene, as of several stains or MR sequences: channel c shows the
+            contrast (1 + cos(pi c x)) / 2 of the first one's x, with noise, gain and bias field of its own.
         seed: non-negative integer.
 
     Returns:
@@ -69,7 +71,7 @@ def synthetic(kind, split, *, size=None, count=16, noise=None, seed=0):
         raise ValueError(
             f"size must be {len(default_size)} integers from 32 for kind {kind!r}. Received: size={size!r}."
         )
-    for name, value, least in (("count", count, 1), ("seed", seed, 0)):
+    for name, value, least in (("count", count, 1), ("channels", channels, 1), ("seed", seed, 0)):
         if not _is_integer(value, least):
             raise ValueError(f"{name} must be an integer from {least}. Received: {name}={value!r}.")
     noise = default_noise if noise is None else noise
@@ -79,7 +81,7 @@ def synthetic(kind, split, *, size=None, count=16, noise=None, seed=0):
 
     @functools.lru_cache(maxsize=1)  # moving and fixed are asked for one after the other
     def scene(k):
-        return _pair(kind, size, noise, [seed, list(KINDS).index(kind), SPLITS.index(split), k])
+        return _pair(kind, size, noise, channels, [seed, list(KINDS).index(kind), SPLITS.index(split), k])
 
     return ImageSet(
         lambda i: scene(i // 2)[i % 2],
@@ -88,6 +90,7 @@ def synthetic(kind, split, *, size=None, count=16, noise=None, seed=0):
         split=split,
         classes=classes,
         shape=size,
+        channels=channels,
         spacing=(1.0,) * len(size),
         intensity="none",
         pairs=[(2 * k, 2 * k + 1) for k in range(count)],
@@ -95,7 +98,7 @@ def synthetic(kind, split, *, size=None, count=16, noise=None, seed=0):
     )
 
 
-def _pair(kind, size, noise, seed):
+def _pair(kind, size, noise, channels, seed):
     """`(moving image, labels), (fixed image, labels), true flow` of one scene."""
     build, _, _, background, _, displacement, smoothness, texture = KINDS[kind]
     random, noise_random = np.random.default_rng(seed), np.random.default_rng([*seed, 1])
@@ -115,13 +118,22 @@ def _pair(kind, size, noise, seed):
             * (moved + _field(random, size, 1.2))
             * np.float32(0.5**0.5)
         )
-        gain, offset = random.uniform(0.88, 1.12), random.uniform(-0.04, 0.04)
-        image = image * gain * (1 + 0.05 * _field(random, size, side / 4)) + offset
-        image = image + noise * noise_random.standard_normal(size, np.float32)
+        scans = [_scan(image, noise, random, noise_random)]
+        for channel in range(1, channels):
+            own = np.random.default_rng([*seed, 2, len(images), channel])  # the first channel stays what it is
+            scans.append(_scan((1 + np.cos(np.pi * channel * image)) / 2, noise, own, own))
+        image = np.stack(scans, axis=-1)
         if kind == "brain":
             image[labels == 0] = 0  # skull-stripped after the scan: the outside holds no noise
-        images.append((np.clip(image, 0, 1).astype(np.float32)[..., None], labels))
+        images.append((np.clip(image, 0, 1).astype(np.float32), labels))
     return *images, flow
+
+
+def _scan(image, noise, random, noise_random):
+    """An image (*size) with the gain, offset, bias field and noise of one scan."""
+    gain, offset = random.uniform(0.88, 1.12), random.uniform(-0.04, 0.04)
+    image = image * gain * (1 + 0.05 * _field(random, image.shape, min(image.shape) / 4)) + offset
+    return image + noise * noise_random.standard_normal(image.shape, np.float32)
 
 
 def _field(random, size, sigma):
