@@ -52,7 +52,7 @@ def reaction_warning(similarity, images, *, shift=SHIFT):
     """The sentence for a similarity that does not react to a shift of images; None where it does.
 
     Images that are constant tell nothing: a texture is taken for them. This is advice, and ends no training: None is
-    the answer too where the images are not finite, and where the loss fails on them, for `fit` to say.
+    the answer too where the images or the loss are not finite, and where the loss fails on them, for `fit` to say.
 
     Args:
         similarity, images, shift: see `shift_reaction`.
@@ -66,7 +66,7 @@ def reaction_warning(similarity, images, *, shift=SHIFT):
         reaction, levels = _measured(similarity, images, shift)
     except Exception:  # a loss of the user's may fail in any way, for example on a part of an image
         return None
-    if reaction >= LEAST:
+    if reaction >= LEAST or not np.isfinite(reaction):
         return None
     name = type(similarity).__name__
     if reaction < -LEAST:

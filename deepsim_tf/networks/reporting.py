@@ -69,7 +69,8 @@ class Reporting:
     def _remembering(self, function):
         def step(iterator):
             logs = function(iterator)
-            self._shown = set(logs)
+            if self._shown != logs.keys():
+                self._shown = frozenset(logs)
             return logs
 
         return step

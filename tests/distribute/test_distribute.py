@@ -151,7 +151,7 @@ def test_slurm_names_the_cluster(monkeypatch):
     }
     for name, value in step.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    resolver = distribute._resolver()
+    resolver = distribute.find_cluster()
     assert resolver.cluster_spec().as_dict() == {"worker": ["node1:10007", "node1:10008", "node2:10007"]}
     assert (resolver.task_type, resolver.task_id) == ("worker", 1)
 

@@ -156,5 +156,5 @@ def test_channels_must_be_a_positive_whole_number(kind, channels):
 
 
 def test_anything_but_an_array_is_named_by_its_type():
-    with pytest.raises(ValueError, match=r"made for images \(batch, 16, 16, 1\). Received: images of type dict"):
+    with pytest.raises(ValueError, match=r"takes images as an array \(batch, ...\). Received: a dict of images"):
         MADE["segmentation"]((16, 16))({"images": np.zeros((1, 16, 16, 1))})
