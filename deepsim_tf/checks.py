@@ -260,13 +260,23 @@ def float_images(who, **images):
             )
 
 
-def finite_array(who, **arrays):
+def float_fields(who, **fields):
+    """Refuse displacements of integers: no network gives them, and their rounding is anybody's guess."""
+    for name, field in fields.items():
+        if not tf.as_dtype(field.dtype).is_floating:
+            raise ValueError(
+                f"{who} expects a field of floats, in voxels. Received: {name} of type"
+                f" {tf.as_dtype(field.dtype).name}. Convert it, as in astype('float32')."
+            )
+
+
+def finite_array(who, what="images", /, **arrays):
     """Refuse NaN and infinity in NumPy arrays."""
     for name, array in arrays.items():
         bad = int(np.size(array) - np.count_nonzero(np.isfinite(array)))
         if bad:
             raise ValueError(
-                f"{who} expects finite images. Received: {name} with {bad} values that are NaN or infinite."
+                f"{who} expects finite {what}. Received: {name} with {bad} values that are NaN or infinite."
             )
 
 

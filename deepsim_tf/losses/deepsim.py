@@ -9,7 +9,8 @@ from deepsim_tf import checks
 from deepsim_tf.extractors.feature_extractor import FeatureExtractor
 from deepsim_tf.extractors.levels import level_names
 from deepsim_tf.layers import resize, warp
-from deepsim_tf.losses.similarity import Similarity, at_least_float32
+from deepsim_tf.losses.inputs import at_least_float32
+from deepsim_tf.losses.similarity import Similarity
 from deepsim_tf.losses.voxel_weights import weighted_mean, weights_on_grid
 
 
@@ -182,8 +183,7 @@ class DeepSim(Similarity):
         Returns:
             Tensor (batch, *spatial) in [-1, 1]; 1 is best.
         """
-        self.check_pair(fixed=fixed, warped=warped)
-        fixed, warped = (ops.convert_to_tensor(image, "float32") for image in (fixed, warped))
+        fixed, warped = (ops.cast(image, "float32") for image in self.checked(fixed=fixed, warped=warped))
         shape = fixed.shape[1:-1]
         maps = 0.0
         for a, b in zip(*(pyramid.values() for pyramid in self._both(fixed, warped)), strict=True):
@@ -191,16 +191,17 @@ class DeepSim(Similarity):
             maps += resize(cosine[..., None], shape)[..., 0]
         return maps / len(self.levels)
 
-    def check_pair(self, **images):
-        """Refuse two images that cannot be compared, or not with this extractor or atlas."""
-        super().check_pair(**images)
-        name, image = list(images.items())[-1]
+    def checked(self, **images):
+        """The two images as tensors, where they can be compared, with this extractor and atlas."""
+        fixed, image = super().checked(**images)
+        name = list(images)[-1]
         checks.image_rank("DeepSim's extractor", name, image, self.extractor.ndim)
         if self.fixed is not None and tuple(self.fixed.shape[1:]) != tuple(image.shape[1:]):
             raise ValueError(
                 f"DeepSim's atlas has shape {tuple(self.fixed.shape[1:])}, without batch. Received:"
                 f" {name}.shape={tuple(image.shape)}."
             )
+        return fixed, image
 
     def _both(self, fixed, warped):
         """The two pyramids; the fixed one without gradient, and from memory where it is the atlas."""

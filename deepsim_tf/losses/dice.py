@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from deepsim_tf import checks
-from deepsim_tf.losses.similarity import Similarity, at_least_float32
+from deepsim_tf.losses.inputs import checked_images
+from deepsim_tf.losses.similarity import Similarity
 
 _ABSENT = 1e-3  # voxels: a class with less than this in both maps together is in neither
 
@@ -39,10 +39,12 @@ def soft_dice(fixed_probabilities, warped_probabilities, *, background=True, squ
         >>> round(float(soft_dice(fixed, warped)[0]), 3)  # 1 - (2/3 + 4/5) / 2
         0.267
     """
-    checks.equal_shapes("soft_dice", fixed_probabilities=fixed_probabilities, warped_probabilities=warped_probabilities)
-    checks.image_rank("soft_dice", "warped_probabilities", warped_probabilities)
-    _check_float("soft_dice", fixed_probabilities=fixed_probabilities, warped_probabilities=warped_probabilities)
-    f, w = at_least_float32(fixed_probabilities), at_least_float32(warped_probabilities)
+    f, w = checked_images(
+        "soft_dice",
+        check_types=float_maps,
+        fixed_probabilities=fixed_probabilities,
+        warped_probabilities=warped_probabilities,
+    )
     if not background:
         if f.shape[-1] < 2:
             raise ValueError(
@@ -64,7 +66,8 @@ def soft_dice(fixed_probabilities, warped_probabilities, *, background=True, squ
     return missing / tf.maximum(tf.reduce_sum(present, axis=-1), 1)
 
 
-def _check_float(who, **maps):
+def float_maps(who, **maps):
+    """Refuse integers, which are labels rather than probabilities."""
     for name, values in maps.items():
         if not tf.as_dtype(values.dtype).is_floating:
             found = tf.as_dtype(values.dtype).name
@@ -90,9 +93,7 @@ class SoftDice(Similarity):
         super().__init__(name=name, **kwargs)
         self.background, self.squared = bool(background), bool(squared)
 
-    def check_types(self, **maps):
-        """Refuse integers, which are labels rather than probabilities."""
-        _check_float("SoftDice", **maps)
+    check_types = staticmethod(float_maps)
 
     def values(self, fixed, warped, weights=None):
         """See `soft_dice`."""

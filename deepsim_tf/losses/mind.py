@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deepsim_tf import checks
 from deepsim_tf.layers.compiled import compiled
+from deepsim_tf.losses.inputs import at_least_float32, checked_images
 from deepsim_tf.losses.ncc import box_sum
-from deepsim_tf.losses.similarity import Similarity, at_least_float32
+from deepsim_tf.losses.similarity import Similarity
 from deepsim_tf.losses.voxel_weights import weighted_mean
 
 _FLAT = 1e-8  # lower bound of V, for images in about [0, 1]: what differs by less than 1e-4 is constant
@@ -51,8 +51,7 @@ def mind(images, *, radius=2, dilation=2, weights=None):
         >>> mind(edge, radius=0, dilation=1)[0, 1, 1].numpy().round(3).tolist()
         [1.0, 1.0, 0.135, 0.135]
     """
-    checks.image_rank("mind", "images", images)
-    checks.float_images("mind", images=images)
+    (images,) = checked_images("mind", images=images)
     descriptor = _context(_neighbours(images, dilation), radius, weights)  # (batch, channels, pairs, *spatial)
     ndim, size = len(images.shape) - 2, tf.shape(images)
     # -> (batch, *spatial, channels, pairs) -> (batch, *spatial, channels * pairs)

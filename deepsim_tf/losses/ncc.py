@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deepsim_tf import checks
-from deepsim_tf.losses.similarity import Similarity, at_least_float32
+from deepsim_tf.losses.inputs import checked_images
+from deepsim_tf.losses.similarity import Similarity
 from deepsim_tf.losses.voxel_weights import weighted_mean
 
 
@@ -32,7 +32,7 @@ def local_ncc(fixed, warped, *, window=9, eps=1e-5, weights=None):
         Tensor (batch,), float32, or float64 where the images are.
 
     Raises:
-        ValueError: images of unequal shape.
+        ValueError: images of unequal shape, another rank or of integers.
 
     Example:
         >>> image = np.zeros((1, 8, 8, 1))
@@ -40,8 +40,7 @@ def local_ncc(fixed, warped, *, window=9, eps=1e-5, weights=None):
         >>> round(float(local_ncc(image, -2 * image, window=15)[0]), 3)  # correlation -1
         0.0
     """
-    a, b = at_least_float32(fixed), at_least_float32(warped)
-    checks.equal_shapes("local_ncc", fixed=a, warped=b)
+    a, b = checked_images("local_ncc", fixed=fixed, warped=warped)
     axes = tuple(range(1, len(a.shape) - 1))
     channels = a.shape[-1]
     # One pass over all five products: (batch, *spatial, 5 channels)

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deepsim_tf import checks
-from deepsim_tf.losses.similarity import Similarity, at_least_float32
+from deepsim_tf.losses.inputs import checked_images
+from deepsim_tf.losses.similarity import Similarity
 
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # 2^64 / golden ratio as an int64, the step between states of SplitMix64
 
@@ -53,11 +53,9 @@ def nmi(fixed, warped, *, bins=64, vmin=0.0, vmax=1.0, fraction=0.1, seed=0, fwh
         >>> round(float(nmi(image, 1 - image, fraction=1)[0]), 3)
         0.355
     """
-    checks.equal_shapes("nmi", fixed=fixed, warped=warped)
-    checks.image_rank("nmi", "warped", warped)
-    checks.float_images("nmi", fixed=fixed, warped=warped)
+    fixed, warped = checked_images("nmi", fixed=fixed, warped=warped)
     size, channels = tf.shape(fixed)[0], tf.shape(fixed)[-1]
-    a, b = (_lines(image) for image in (at_least_float32(fixed), at_least_float32(warped)))  # (batch channels, voxels)
+    a, b = (_lines(image) for image in (fixed, warped))  # (batch channels, voxels)
     if weights is not None:
         weights = tf.repeat(tf.reshape(tf.cast(weights, a.dtype), [size, -1]), channels, axis=0)
     ranges = [_range(values, vmin, vmax, weights) for values in (a, b)]

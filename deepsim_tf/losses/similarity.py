@@ -7,6 +7,7 @@ from keras import ops
 from deepsim_tf import checks
 from deepsim_tf.layers import warp
 from deepsim_tf.layers.compiled import compiled
+from deepsim_tf.losses.inputs import checked_field, checked_images
 from deepsim_tf.losses.voxel_weights import image_and_voxel_weights
 
 
@@ -24,7 +25,9 @@ class Similarity(keras.losses.Loss):
       (batch, *spatial) or (batch, *spatial, 1), such as a mask, weighs voxels: the value of an image is
       sum_p w(p) v(p) / sum_p w(p) instead of the mean over p, so that only the ratios of its weights count. An image
       without any weight scores 0 and has no gradient, as one whose weight as a whole is 0. Negative weights are
-      refused.
+      refused;
+    * integers, images of unequal shape or another rank, and NaN in NumPy arrays are refused by name. NaN in a tensor
+      makes the loss NaN, so that a training can skip the step.
 
     A subclass defines `values`, and `values_of_flow` where it needs the flow.
 
@@ -42,6 +45,7 @@ class Similarity(keras.losses.Loss):
 
     needs_flow = False
     xla = False  # whether `values` was measured to be faster under XLA (benchmarks/losses.py)
+    check_types = staticmethod(checks.float_images)  # refuses what Keras would cast to float without a word
 
     def values(self, fixed, warped, weights=None):
         """The measure of each image of a batch.
@@ -66,16 +70,12 @@ class Similarity(keras.losses.Loss):
                 f"{type(self).__name__} needs the flow: compile it in ds.models.registration_model, or call"
                 " of_flow(fixed, moving, flow)."
             )
-        self.check_pair(y_true=y_true, y_pred=y_pred)
-        return self._reduced(self.call_values, (y_true, y_pred), sample_weight)
+        return self._reduced(self.call_values, self.checked(y_true=y_true, y_pred=y_pred), sample_weight)
 
     def of_flow(self, fixed, moving, flow, sample_weight=None):
         """The loss of (fixed, moving o flow); see the class."""
-        self.check_pair(fixed=fixed, moving=moving)
-        ndim = len(moving.shape) - 2
-        if len(flow.shape) != ndim + 2 or flow.shape[-1] != ndim:
-            expected = f"a flow of {ndim}-D images, (batch, *spatial, {ndim})"
-            raise ValueError(f"{type(self).__name__} expects {expected}. Received: flow.shape={tuple(flow.shape)}.")
+        fixed, moving = self.checked(fixed=fixed, moving=moving)
+        flow = checked_field(type(self).__name__, "flow", flow, ndim=len(moving.shape) - 2)
         return self._reduced(self.values_of_flow, (fixed, moving, flow), sample_weight)
 
     def call(self, y_true, y_pred):
@@ -86,17 +86,9 @@ class Similarity(keras.losses.Loss):
         """`values`, under XLA where that is faster."""
         return (compiled(self.values) if self.xla else self.values)(fixed, warped, weights)
 
-    def check_pair(self, **images):
-        """Refuse two images that cannot be compared, here because Keras casts before `call`."""
-        who = type(self).__name__
-        self.check_types(**images)
-        checks.equal_shapes(who, **images)
-        name, image = list(images.items())[-1]
-        checks.image_rank(who, name, image)
-
-    def check_types(self, **images):
-        """Refuse what Keras would cast to float without a word."""
-        checks.float_images(type(self).__name__, **images)
+    def checked(self, **images):
+        """The two images as tensors, where they can be compared; here, because Keras casts before `call`."""
+        return checked_images(type(self).__name__, check_types=self.check_types, **images)
 
     def _reduced(self, values, images, sample_weight):
         """The values of a batch as Keras reduces them."""
@@ -156,9 +148,3 @@ def _of_keras(loss, fixed, warped, sample_weight):
         axes = tuple(range(1, len(values.shape)))
         weights = tf.math.divide_no_nan(of_voxels, tf.reduce_mean(of_voxels, axis=axes, keepdims=True))
     return _Reduction(loss.name, loss.reduction, loss.dtype)(values, values, weights)
-
-
-def at_least_float32(values):
-    """A tensor in float32 or float64: half precision has too few digits for norms and means over a volume."""
-    values = ops.convert_to_tensor(values)
-    return values if keras.backend.standardize_dtype(values.dtype) == "float64" else ops.cast(values, "float32")

@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from deepsim_tf.layers.compiled import compiled
-from deepsim_tf.losses.similarity import at_least_float32
+from deepsim_tf.losses.inputs import as_array, checked_field
 
 
 def diffusion(flow):
@@ -17,17 +17,20 @@ def diffusion(flow):
     mean).
 
     Args:
-        flow: displacement or velocity in voxels, (batch, *spatial, ndim).
+        flow: displacement or velocity in voxels, (batch, *spatial, ndim), at least two voxels on every axis.
 
     Returns:
         Tensor (batch,), in squared voxels; float32, or float64 where the field is.
+
+    Raises:
+        ValueError: integers, NaN in a NumPy array, not one component for each axis, or too few voxels.
 
     Example:
         >>> y = np.arange(5.0).reshape(1, 5, 1, 1) * np.ones((1, 5, 6, 2))  # both grow along axis 0
         >>> float(diffusion(y)[0])  # (1 + 0) / 2
         0.5
     """
-    flow = at_least_float32(flow)
+    flow = checked_field("diffusion", "flow", flow, least=2)
     ndim = len(flow.shape) - 2
     total = 0.0
     for axis in range(1, ndim + 1):
@@ -54,18 +57,15 @@ def bending_energy(flow):
         Tensor (batch,), per voxel squared over voxel squared; float32, or float64 where the field is.
 
     Raises:
-        ValueError: a field that has not one component for each axis, or too few voxels.
+        ValueError: integers, NaN in a NumPy array, not one component for each axis, or too few voxels.
 
     Example:
         >>> y, x = np.indices((5, 6)).astype("float64")
         >>> float(bending_energy(np.stack([y**2 + x * y, 0 * x], -1)[None])[0])  # (2^2 + 2 * 1^2) / 2 components
         3.0
     """
-    flow = at_least_float32(flow)
+    flow = checked_field("bending_energy", "flow", flow, least=3)
     ndim = len(flow.shape) - 2
-    if ndim not in (2, 3) or flow.shape[-1] != ndim or any(n is not None and n < 3 for n in flow.shape[1:-1]):
-        expected = "a 2-D or 3-D field, (batch, *spatial, ndim), of three voxels or more on every axis"
-        raise ValueError(f"bending_energy expects {expected}. Received: flow.shape={tuple(flow.shape)}.")
 
     def at(*steps):
         """The field at p + the sum of (axis, step), for all inner voxels p."""
@@ -83,25 +83,43 @@ def bending_energy(flow):
     return tf.reduce_mean(total, axis=tuple(range(1, ndim + 2)))
 
 
+class Regularizer(keras.losses.Loss):
+    """A Keras loss on (ignored, field): what both regularisers share. A subclass has a function `measure`.
+
+    Fields are (batch, *spatial, ndim); a `sample_weight` weighs images, (batch,).
+    """
+
+    least = 2  # voxels on every axis
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """The loss of the field `y_pred`; see the class."""
+        who = type(self).__name__
+        if sample_weight is not None and len(as_array(sample_weight).shape) > 1:
+            expected = "weights of images, sample_weight (batch,)"
+            raise ValueError(f"{who} expects {expected}. Received: {tuple(as_array(sample_weight).shape)}.")
+        field = checked_field(who, "y_pred", y_pred, least=self.least)
+        return super().__call__(field, field, sample_weight)
+
+    def call(self, y_true, y_pred):
+        """Fields (batch, *spatial, ndim) -> (batch,); `y_true` is ignored."""
+        return compiled(self.measure)(y_pred)
+
+
 @keras.saving.register_keras_serializable("deepsim_tf")
-class Diffusion(keras.losses.Loss):
+class Diffusion(Regularizer):
     """The diffusion regulariser as a Keras loss on (ignored, flow); see `diffusion` for the formula."""
+
+    measure = staticmethod(diffusion)
 
     def __init__(self, name="diffusion", **kwargs):
         super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
-        """Fields (batch, *spatial, ndim) -> (batch,); `y_true` is ignored."""
-        return compiled(diffusion)(y_pred)
-
 
 @keras.saving.register_keras_serializable("deepsim_tf")
-class BendingEnergy(keras.losses.Loss):
+class BendingEnergy(Regularizer):
     """The bending energy as a Keras loss on (ignored, flow); see `bending_energy` for the formula."""
+
+    measure, least = staticmethod(bending_energy), 3
 
     def __init__(self, name="bending_energy", **kwargs):
         super().__init__(name=name, **kwargs)
-
-    def call(self, y_true, y_pred):
-        """Fields (batch, *spatial, ndim) -> (batch,); `y_true` is ignored."""
-        return compiled(bending_energy)(y_pred)

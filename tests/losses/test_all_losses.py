@@ -11,7 +11,20 @@ import tensorflow as tf
 
 import deepsim_tf as ds
 from deepsim_tf.layers import warp
-from deepsim_tf.losses import MIND, NMI, BendingEnergy, Diffusion, LocalNCC, SoftDice
+from deepsim_tf.losses import (
+    MIND,
+    NMI,
+    BendingEnergy,
+    Diffusion,
+    LocalNCC,
+    SoftDice,
+    bending_energy,
+    diffusion,
+    local_ncc,
+    mind,
+    nmi,
+    soft_dice,
+)
 
 SIMILARITIES = {"ncc": LocalNCC(5), "nmi": NMI(16, fraction=1), "mind": MIND(1, 1), "dice": SoftDice(squared=True)}
 SAMPLED = {**SIMILARITIES, "nmi sampled": NMI(16, fraction=0.5)}
@@ -122,6 +135,78 @@ def test_unequal_shapes_missing_channels_and_integers_are_refused(loss):
         loss(one[0], one[0])
     with pytest.raises(ValueError, match=rf"{name} expects .*float.* Received: y_true of type uint8"):
         loss(one.astype("uint8"), one.astype("uint8"))
+
+
+REGULARIZERS = {"diffusion": Diffusion(), "bending": BendingEnergy()}
+each_of_all = pytest.mark.parametrize(
+    "loss", [*SAMPLED.values(), *REGULARIZERS.values()], ids=[*SAMPLED.keys(), *REGULARIZERS.keys()]
+)
+FUNCTIONS = {"local_ncc": local_ncc, "nmi": nmi, "soft_dice": soft_dice}
+FUNCTIONS |= {
+    name: lambda _, x, f=f: f(x) for name, f in (("diffusion", diffusion), ("bending_energy", bending_energy))
+}
+FUNCTIONS["mind"] = lambda _, x: mind(x)
+
+
+@each_of_all
+@pytest.mark.parametrize(
+    "values", [np.float32(0.5), 0.5, np.ones(8, "float32"), [0.5, 0.5], np.ones((2, 8), "float32")]
+)
+def test_numbers_and_lines_are_refused_in_one_sentence(loss, values):
+    shape = str(np.shape(values)).replace("(", r"\(").replace(")", r"\)")
+    with pytest.raises(
+        ValueError, match=rf"{type(loss).__name__} expects a? ?2-D or 3-D .* Received: y_pred.shape={shape}\."
+    ):
+        loss(values, values)
+
+
+@each_of_all
+@pytest.mark.parametrize("kind", [np.nan, np.inf])
+def test_nan_in_an_array_is_refused_and_in_a_tensor_makes_the_loss_nan(loss, kind, rng):
+    good, bad = rng.random((2, 8, 9, 2), "float32"), rng.random((2, 8, 9, 2), "float32")
+    bad[1, 3, 3] = kind
+    name = type(loss).__name__
+    with pytest.raises(
+        ValueError, match=rf"{name} expects finite (images|fields). Received: y_pred with 2 values that"
+    ):
+        loss(good, bad)
+    if np.isnan(kind):
+        value = loss(tf.constant(good), tf.constant(bad))
+        assert np.isnan(value)
+        graph = tf.function(loss, autograph=False)
+        assert np.isnan(graph(tf.constant(good), tf.constant(bad)))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_functions_refuse_what_the_losses_refuse(name):
+    function, good = FUNCTIONS[name], np.ones((1, 8, 9, 2), "float32")
+    with pytest.raises(ValueError, match=rf"{name} expects a? ?2-D or 3-D .* Received: .*shape=\(9, 2\)\."):
+        function(good[0, 0], good[0, 0])
+    with pytest.raises(ValueError, match=rf"{name} expects .*float.* Received: .* of type int32"):
+        function(good.astype("int32"), good.astype("int32"))
+    with pytest.raises(
+        ValueError, match=rf"{name} expects finite (images|fields). Received: .* with 144 values that are"
+    ):
+        function(good, np.nan * good)
+
+
+@pytest.mark.parametrize("loss", REGULARIZERS.values(), ids=REGULARIZERS.keys())
+def test_regularisers_refuse_what_is_no_field(loss):
+    name, least = type(loss).__name__, 2 if isinstance(loss, Diffusion) else 3
+    good = np.ones((2, 8, 9, 2), "float32")
+    expected = rf"{name} expects a 2-D or 3-D field, \(batch, \*spatial, ndim\), of at least {least} voxels"
+    for shape in [(1, 8, 9, 3), (1, 8, 8, 8, 2), (1, 8, least - 1, 2), (1, 8, 8, least - 1, 3)]:
+        with pytest.raises(ValueError, match=expected):
+            loss(good, np.ones(shape, "float32"))
+    with pytest.raises(
+        ValueError, match=f"{name} expects a field of floats, in voxels. Received: y_pred of type int64"
+    ):
+        loss(good, good.astype("int64"))
+    with pytest.raises(ValueError, match=rf"{name} expects weights of images, .*Received: \(2, 8, 9\)"):
+        loss(good, good, sample_weight=good[..., 0])
+    noise = np.random.default_rng(0).random((2, 8, 9, 2))
+    each_alone = np.array([float(loss(None, noise[k : k + 1])) for k in range(2)])
+    np.testing.assert_allclose(loss(None, noise, sample_weight=[3.0, 1.0]), each_alone @ [3, 1] / 2, rtol=1e-5)
 
 
 @each_sampled

@@ -85,7 +85,7 @@ def test_a_loss_that_needs_the_flow_refuses_images(case):
 
 def test_a_flow_of_other_dimensions_and_images_of_another_shape_are_refused(case):
     fixed, moving, flow, _ = case
-    message = r"LocalNCC expects a flow of 2-D images, \(batch, \*spatial, 2\). Received: flow.shape=\(1, 14, 15, 3\)"
+    message = r"LocalNCC expects a 2-D field, \(batch, \*spatial, ndim\). Received: flow.shape=\(1, 14, 15, 3\)"
     with pytest.raises(ValueError, match=message):
         LocalNCC().of_flow(fixed, moving, np.zeros((1, 14, 15, 3), "float32"))
     with pytest.raises(ValueError, match=r"equal shape. Received: fixed.shape=\(1, 14, 14, 1\), moving.shape="):
