@@ -1,12 +1,17 @@
-"""Intensity augmentation: noise, gamma and bias field, drawn anew for each image of each sample."""
+"""Intensity augmentation: noise, gamma and bias field, drawn anew for each image of each sample.
 
-import math
+Of an image of several channels, noise and gamma are drawn for each channel, as each has a detector, a stain or a
+sequence of its own; the noise's sigma and the bias field are drawn once, as all are seen through one instrument.
+"""
+
 import numbers
 
 import tensorflow as tf
 
+from deepsim_tf.augmentation.arguments import Shown, image_keys, is_number, number_range
 
-class _RandomIntensity:
+
+class _RandomIntensity(Shown):
     """Calls `change(image, seed)` of a subclass for each image, each with a seed of its own.
 
     Label maps pass through.
@@ -26,11 +31,7 @@ class _RandomIntensity:
         Raises:
             ValueError: no image, or an image of another rank or of an integer type.
         """
-        images = [key for key in tensors if not key.endswith("labels")]
-        if not images:
-            raise ValueError(
-                f"Expected at least one image, a key that does not end in 'labels'. Received: {list(tensors)}."
-            )
+        images = image_keys(tensors)
         changed = dict(tensors)
         for number, key in enumerate(images):
             image = tf.convert_to_tensor(tensors[key])
@@ -44,13 +45,9 @@ class _RandomIntensity:
             changed[key] = tf.ensure_shape(self.change(image, draw), image.shape)
         return changed
 
-    def __repr__(self):
-        values = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({values})"
-
 
 class RandomNoise(_RandomIntensity):
-    """Add Gaussian noise: x + sigma n, n ~ N(0, 1) in each voxel, sigma ~ U(least, largest) in each image.
+    """Add Gaussian noise: x + sigma n, n ~ N(0, 1) in each voxel and channel, sigma ~ U(least, largest) in each image.
 
     Args:
         sigma: (least, largest) standard deviation in units of the intensity; for images in [0, 1], 0.05 is light
@@ -64,17 +61,17 @@ class RandomNoise(_RandomIntensity):
     """
 
     def __init__(self, *, sigma=(0.0, 0.05)):
-        self.sigma = _range("sigma", sigma, least=0)
+        self.sigma = number_range("sigma", sigma, least=0)
 
     def change(self, image, seed):
         """The noisy image; see the class."""
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, num=2))
-        sigma = _one_per_sample(image, seeds[0], *self.sigma)
+        sigma = _drawn(image, seeds[0], *self.sigma, channels=1)
         return image + sigma * tf.random.stateless_normal(tf.shape(image), seeds[1], dtype=image.dtype)
 
 
 class RandomGamma(_RandomIntensity):
-    """Change the contrast: sign(x) |x|^exp(g), g ~ U(least, largest) in each image.
+    """Change the contrast: sign(x) |x|^exp(g), g ~ U(least, largest) in each channel of each image.
 
     0 and 1 stay where they are. g > 0 darkens what lies between and g < 0 brightens it; g = 0 is the identity. Beyond 1
     the curve goes on: g > 0 moves those values further up, g < 0 towards 1. Negative values mirror the positive ones.
@@ -90,11 +87,13 @@ class RandomGamma(_RandomIntensity):
     """
 
     def __init__(self, *, log_gamma=(-0.3, 0.3)):
-        self.log_gamma = _range("log_gamma", log_gamma)
+        self.log_gamma = number_range("log_gamma", log_gamma)
 
     def change(self, image, seed):
         """The image of changed contrast; see the class."""
-        return tf.sign(image) * tf.abs(image) ** tf.exp(_one_per_sample(image, seed, *self.log_gamma))
+        return tf.sign(image) * tf.abs(image) ** tf.exp(
+            _drawn(image, seed, *self.log_gamma, channels=tf.shape(image)[-1])
+        )
 
 
 class RandomBiasField(_RandomIntensity):
@@ -123,7 +122,7 @@ class RandomBiasField(_RandomIntensity):
     """
 
     def __init__(self, *, coefficients=0.3, order=3):
-        if not _is_number(coefficients) or coefficients < 0:
+        if not is_number(coefficients) or coefficients < 0:
             raise ValueError(f"coefficients must be a number from 0. Received: coefficients={coefficients!r}.")
         if not isinstance(order, numbers.Integral) or isinstance(order, bool) or not 0 <= order <= 10:
             raise ValueError(f"order must be an integer from 0 to 10. Received: order={order!r}.")
@@ -199,27 +198,7 @@ def polynomial(coefficients, shape):
     return values
 
 
-def _one_per_sample(image, seed, low, high):
-    """A uniform draw for each image of a batch: (batch, 1, .., 1)."""
-    return tf.random.stateless_uniform(
-        [tf.shape(image)[0]] + [1] * (image.shape.rank - 1), seed, low, high, dtype=image.dtype
-    )
-
-
-def _range(name, value, least=-math.inf):
-    """The pair as a tuple of floats, or ValueError."""
-    if (
-        not isinstance(value, (tuple, list))
-        or len(value) != 2
-        or not all(map(_is_number, value))
-        or not least <= value[0] <= value[1]
-    ):
-        bound = "" if least == -math.inf else f"{least} <= "
-        raise ValueError(
-            f"{name} must be a pair (least, largest) with {bound}least <= largest. Received: {name}={value!r}."
-        )
-    return tuple(value)
-
-
-def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+def _drawn(image, seed, low, high, *, channels):
+    """Uniform draws for each image of a batch: (batch, 1, .., 1, channels)."""
+    shape = [tf.shape(image)[0]] + [1] * (image.shape.rank - 2) + [channels]
+    return tf.random.stateless_uniform(shape, seed, low, high, dtype=image.dtype)

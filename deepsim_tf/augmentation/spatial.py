@@ -5,18 +5,20 @@ import math
 
 import tensorflow as tf
 
+from deepsim_tf.augmentation.arguments import Shown, image_keys, is_number, number_range
 from deepsim_tf.grids.sampling_graph import sample_at
 
 VOLUMES = {"rotation": 5.0, "scale": (1.0, 1.0), "shear": 0.0}  # the paper's for 3-D data; the defaults are for 2-D
 
 
-class RandomAffine:
+class RandomAffine(Shown):
     """Rotate, scale, shear, move and flip each sample of a batch at random.
 
     The sample at voxel p is read at c + A (p - c) + t, where c is the centre of the grid,
     A = rotation * shear * flips / scale, and t the translation. Images are sampled linearly, labels
-    nearest; beyond the border the border's value continues. Angles are in voxel coordinates, so on
-    anisotropic voxels a rotation also shears. The defaults are the paper's for the 2-D data.
+    nearest, all channels by the same map; beyond the border the border's value continues. Angles are
+    in voxel coordinates, so on anisotropic voxels a rotation also shears. The defaults are the paper's
+    for the 2-D data.
 
     Args:
         rotation: largest angle in degrees, drawn from +-rotation; in 3-D, one angle about each axis.
@@ -36,28 +38,10 @@ class RandomAffine:
 
     def __init__(self, *, rotation=180.0, scale=(0.8, 1.2), shear=0.03, translation=0.0, flip=True):
         for name, value, most in (("rotation", rotation, 180), ("shear", shear, 0.5), ("translation", translation, 1)):
-            if not _is_number(value) or not 0 <= value <= most:
+            if not is_number(value) or not 0 <= value <= most:
                 raise ValueError(f"{name} must be a number from 0 to {most}. Received: {name}={value!r}.")
-        if (
-            not isinstance(scale, (tuple, list))
-            or len(scale) != 2
-            or not all(map(_is_number, scale))
-            or not 0 < scale[0] <= scale[1]
-        ):
-            raise ValueError(
-                f"scale must be a pair (least, largest) with 0 < least <= largest. Received: scale={scale!r}."
-            )
-        self.rotation, self.scale, self.shear, self.translation, self.flip = (
-            rotation,
-            tuple(scale),
-            shear,
-            translation,
-            bool(flip),
-        )
-
-    def __repr__(self):
-        values = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"RandomAffine({values})"
+        self.rotation, self.scale = rotation, number_range("scale", scale, least=0, exclusive=True)
+        self.shear, self.translation, self.flip = shear, translation, bool(flip)
 
     def __call__(self, tensors, seed):
         """Apply the same map to every tensor of a sample.
@@ -72,11 +56,7 @@ class RandomAffine:
         """
         tensors = {key: tf.convert_to_tensor(value) for key, value in tensors.items()}
         labels = [key for key in tensors if key.endswith("labels")]
-        images = [key for key in tensors if key not in labels]
-        if not images:
-            raise ValueError(
-                f"Expected at least one image, a key that does not end in 'labels'. Received: {list(tensors)}."
-            )
+        images = image_keys(tensors)
         first = tensors[images[0]]
         shape = first.shape[1:-1]
         for key in images + labels:
@@ -159,7 +139,3 @@ def _rotation(angle, i, j, ndim):
     turn = tf.tensordot(plane[1], plane[0], 0) - tf.tensordot(plane[0], plane[1], 0)
     angle = angle[:, None, None]
     return tf.eye(ndim) + (tf.cos(angle) - 1) * diagonal + tf.sin(angle) * turn
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
