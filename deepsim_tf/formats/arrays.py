@@ -14,7 +14,7 @@ HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.re
 class NpyArray(StoredImage):
     """An .npy file. Its pages are read by themselves, where they lie one behind the other."""
 
-    def __init__(self, path, *, kind, channels):
+    def __init__(self, path, *, kind, channels, voxels):
         with open(path, "rb") as file:
             version = np.lib.format.read_magic(file)
             if version not in HEADERS:
@@ -44,7 +44,7 @@ class NpyArray(StoredImage):
 class NpzArray(StoredImage):
     """The array of an .npz file."""
 
-    def __init__(self, path, *, kind, channels):
+    def __init__(self, path, *, kind, channels, voxels):
         with np.load(path, allow_pickle=False) as file:
             names = [name for name in NPZ_NAMES[kind] if name in file.files]
             names = names or (file.files if len(file.files) == 1 else [])

@@ -23,7 +23,8 @@ class Format:
         name: what a message calls a file of it, with its article.
         suffixes: the endings of its files' names, in lower case.
         axes: the order in which its files store the axes of an image, in words.
-        open: function `(path, *, kind, channels)` that returns a StoredImage; kind and channels as in `read_volume`.
+        open: function `(path, *, kind, channels, voxels)` that returns a StoredImage; kind and channels as in
+            `read_volume`, voxels: whether they will be read, not the header alone.
         write: function `(image (*spatial, channels), path, reference, affine)`; None where files are only read.
         written: the suffixes of the files that are written.
         dtypes: {number of channels: names of the dtypes that a file holds, narrow to wide}, None as a number: any

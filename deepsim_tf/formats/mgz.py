@@ -17,8 +17,8 @@ def _load(path):
     return with_voxels(nibabel.MGHImage.from_bytes(raw), len(raw))
 
 
-def _open(path, *, kind, channels):
-    return NibabelImage(path, _load, lambda image: "xyzt"[: len(image.shape)])  # a fourth axis holds frames
+def _open(path, *, kind, channels, voxels):
+    return NibabelImage(path, _load, lambda image: "xyzt"[: len(image.shape)], voxels)  # a fourth axis holds frames
 
 
 def _write(image, path, reference, affine):

@@ -20,10 +20,12 @@ class NibabelImage(StoredImage):
         path: of the file.
         parse: function of the path that returns the nibabel image with all its voxels at hand.
         axes: function of the nibabel image that returns the letters of its axes.
+        voxels: False reads the header alone, for the time being.
     """
 
-    def __init__(self, path, parse, axes):
-        image = nibabel.load(path)
+    def __init__(self, path, parse, axes, voxels):
+        image = parse(path) if voxels else nibabel.load(path)
+        self._image = image if voxels else None
         shape, letters, dtype = image.shape, axes(image), image.get_data_dtype()
         self._parse, self._samples = parse, dtype.names  # of RGB24 and RGBA32: red, green, blue, alpha
         if self._samples:
@@ -35,7 +37,7 @@ class NibabelImage(StoredImage):
 
         Stored integers stay integers where the header scales nothing: a quarter of the memory, and labels stay labels.
         """
-        image = self._parse(self.path)
+        image, self._image = self._image or self._parse(self.path), None
         scaled = (getattr(image.dataobj, "slope", 1), getattr(image.dataobj, "inter", 0)) != (1, 0)
         if scaled and not self._samples:
             return image.get_fdata(dtype=np.float32, caching="unchanged")
@@ -83,8 +85,8 @@ def _axes(image):
     return letters
 
 
-def _open(path, *, kind, channels):
-    return NibabelImage(path, load_nifti, _axes)
+def _open(path, *, kind, channels, voxels):
+    return NibabelImage(path, load_nifti, _axes, voxels)
 
 
 def _write(image, path, reference, affine):

@@ -23,7 +23,7 @@ APART = "save each channel as a grey file of its own, and list them as one image
 class Pages(StoredImage):
     """An opened PNG or TIFF file. A page of several is read by itself, whatever lies before it."""
 
-    def __init__(self, path, *, kind, channels):
+    def __init__(self, path, *, kind, channels, voxels):
         self._kind, self._stack = kind, _stack(path)
         try:
             super().__init__(path, *self._header(path))

@@ -38,7 +38,7 @@ def read_header(path, *, kind="image", channels=None):
 
     The same errors as `read_volume` for a file that is missing, or unreadable from its start.
     """
-    with _opened(path, kind, channels) as image:
+    with _opened(path, kind, channels, voxels=False) as image:
         affine = image.affine
         if affine is not None and (not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9):
             received = f"{image.path} has the affine {affine.tolist()}"
@@ -52,12 +52,12 @@ def read_header(path, *, kind="image", channels=None):
 
 
 @contextlib.contextmanager
-def _opened(path, kind, channels, files=None):
+def _opened(path, kind, channels, files=None, *, voxels=True):
     """The StoredImage of a file, checked for its number of channels."""
     with readable(path) as (path, found):
 
         def open_image():
-            image = found.open(path, kind=kind, channels=channels)
+            image = found.open(path, kind=kind, channels=channels, voxels=voxels)
             try:
                 _check_channels(image, channels)
             except BaseException:
