@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from places import ROOT
 
-from deepsim_tf.cli import cli
+from deepsim_tf.cli import CONTEXT, cli
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -41,7 +41,7 @@ def test_the_commands_parse(page):
     for line in lines:
         _, name, *arguments = shlex.split(line)
         command = cli.commands[name]
-        command.make_context(name, arguments, parent=click.Context(cli))
+        command.make_context(name, arguments, parent=click.Context(cli, **CONTEXT))
 
 
 def test_make_knows_the_two_commands():

@@ -13,7 +13,7 @@ from entries import few_platelets
 from places import ROOT
 
 from deepsim_tf import recipes
-from deepsim_tf.cli import cli
+from deepsim_tf.cli import CONTEXT, cli
 from deepsim_tf.training.runs import read_recipe
 
 TRAIN = ROOT / "train"
@@ -71,7 +71,7 @@ def test_a_script_opens_with_its_promise_and_a_call_that_parses(script):
     assert "Data:" in text and "Time:" in text and "Expect" in text
     call = re.search(rf"    python train/{script} ((?:.|\\\n)*)", text)[1].replace("\\\n", " ")
     name = script.removesuffix(".py").replace("_", "-")
-    cli.commands[name].make_context(name, shlex.split(call), parent=click.Context(cli))
+    cli.commands[name].make_context(name, shlex.split(call), parent=click.Context(cli, **CONTEXT))
 
 
 def test_a_script_refuses_in_one_line_as_the_command_does(capsys):

@@ -10,7 +10,7 @@ import click
 import pytest
 from places import ROOT
 
-from deepsim_tf.cli import cli, main
+from deepsim_tf.cli import CONTEXT, cli, main
 
 PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 
@@ -31,7 +31,9 @@ def test_the_page_and_the_script_export_version_after_version(tmp_path, monkeypa
         shlex.split(line)[1:] for block in blocks("sh") for line in block.splitlines() if line.startswith("deepsim ")
     ]
     assert main(first) == 0 and capsys.readouterr().out.endswith("Wrote served/u373/1\n")
-    cli.commands["export"].make_context("export", onnx[1:], parent=click.Context(cli))  # run in test_export_onnx.py
+    cli.commands["export"].make_context(
+        "export", onnx[1:], parent=click.Context(cli, **CONTEXT)
+    )  # run in test_export_onnx.py
 
     (python,) = blocks("python")
     exec(compile(python, "serving.md", "exec"), {})
