@@ -19,6 +19,8 @@ class Accumulator:
                 tf.Variable(tf.zeros(w.shape, w.dtype), trainable=False, synchronization=on_read, aggregation=mode.SUM)
                 for w in weights
             ]
+        sums = {w.path: total for w, total in zip(weights, self.sums, strict=True)}
+        self.variables = {"batches": self.batches, **sums}  # by path, those of the weights
 
     def add(self, gradients):
         """Add this replica's gradients of a batch."""

@@ -110,11 +110,11 @@ class Updates(Reporting):
 
     @property
     def update_state(self):
-        """Variables of a half-accumulated update, a list of tf.Variable, which a checkpoint must keep.
+        """Variables of a half-accumulated update, which a checkpoint must keep: dict from path to tf.Variable.
 
         Not among the model's variables.
         """
-        return [] if self._accumulator is None else [self._accumulator.batches, *self._accumulator.sums]
+        return {} if self._accumulator is None else self._accumulator.variables
 
     def make_train_function(self, force=False):
         """See keras.Model.

@@ -18,8 +18,8 @@ class RunFolder(keras.callbacks.Callback):
     """Writes history.csv after epochs, checkpoints after and inside them, and restores the newest whole one.
 
     A checkpoint holds all variables (`deepsim_tf.training.checkpoints`), the history so far, where the learning-rate
-    schedule stands and, inside
-    an epoch, the sums of the metrics: a run that was killed ends at the weights and the history of an undisturbed one.
+    schedule stands and, inside an epoch, the sums of the metrics: a run that was killed ends at the weights and the
+    history of an undisturbed one.
 
     Args:
         folder: the run folder.
@@ -39,7 +39,7 @@ class RunFolder(keras.callbacks.Callback):
         self.source = pathlib.Path(source or folder)
         self.every, self.inside, self.saved_at = every, inside, time.monotonic()
         self.rows, self.schedule = [], {}
-        self.first_batch, self.metrics, self.step_seconds = 0, [], []  # of the epoch that a kill broke
+        self.first_batch, self.put_back, self.step_seconds = 0, None, []  # of the epoch that a kill broke
 
     def restore(self, model):
         """Load the newest whole checkpoint into the model.
@@ -50,8 +50,8 @@ class RunFolder(keras.callbacks.Callback):
         """
         for name in ("history.csv", "model.keras", "checkpoints/*"):
             remove_leftovers(self.folder / name)
-        found = checkpoints.restore(self.source / "checkpoints", model)
-        state, self.metrics = found or ({"history": [], "schedule": {}, "step_seconds": [], "epoch": 0, "batch": 0}, [])
+        new = {"history": [], "schedule": {}, "step_seconds": [], "epoch": 0, "batch": 0}
+        state, self.put_back = checkpoints.restore(self.source / "checkpoints", model) or (new, None)
         model.skipped.count.assign(state.get("skipped", 0))
         self.rows, self.schedule, self.step_seconds, self.first_batch = (
             state[name] for name in ("history", "schedule", "step_seconds", "batch")
@@ -73,8 +73,7 @@ class RunFolder(keras.callbacks.Callback):
         if not self.first_batch:
             self.step_seconds = []
             return
-        for variable, value in zip(self.model.metrics_variables, self.metrics, strict=True):
-            variable.assign(value)
+        self.put_back()
 
     def on_train_batch_begin(self, batch, logs=None):
         """Start the clock of a step."""

@@ -1,10 +1,11 @@
-"""Checkpoints: everything that a training step reads and changes, in one file that is whole or not there.
+"""Checkpoints: everything that a training step reads and changes, by path, in one file that is whole or not there.
 
 Not Keras's weights file: it leaves out the states of random generators and the sums of the metrics, it would need a
 folder (which no system replaces in one step), HDF5 has no checksums, and on a full disk it ends the process (h5py 3.16:
 segmentation fault).
 """
 
+import functools
 import json
 import pathlib
 import re
@@ -13,8 +14,10 @@ import sys
 import numpy as np
 
 from deepsim_tf.files import remove_leftovers, written_aside
+from deepsim_tf.training.paths import metric_variables, state_variables
 
 NAME = re.compile(r"epoch_\d{5}_batch_\d{7}\.npz")
+SHOWN = 4  # variables that an error names
 KEPT = 2  # the newest, and one in case that it is damaged later
 
 
@@ -33,9 +36,9 @@ def write(folder, model, state, epoch, batch):
     folder = pathlib.Path(folder)
     before = _found(folder)
     path = folder / f"epoch_{epoch:05d}_batch_{batch:07d}.npz"
-    arrays = {f"variable_{i}": variable.numpy() for i, variable in enumerate(_variables(model))}
+    arrays = {f"variable/{name}": variable.numpy() for name, variable in state_variables(model).items()}
     if batch:  # at the end of an epoch the next one resets them
-        arrays.update({f"metric_{i}": variable.numpy() for i, variable in enumerate(model.metrics_variables)})
+        arrays |= {f"metric/{name}": variable.numpy() for name, variable in metric_variables(model).items()}
     arrays["state"] = np.frombuffer(json.dumps({**state, "epoch": epoch, "batch": batch}).encode(), np.uint8)
     with written_aside(path) as aside:
         np.savez(aside, **arrays)
@@ -50,11 +53,12 @@ def restore(folder, model):
     A damaged one is reported on stderr, and the one before it taken.
 
     Returns:
-        (state, metrics): what `write` was given, with epoch and batch, and the values of `model.metrics_variables`,
-        which Keras resets before an epoch; None, if there is no checkpoint.
+        (state, put_back): what `write` was given, with epoch and batch; and a function to call within the epoch, which
+        gives the metrics their sums, as Keras resets them before it. None, if there is no checkpoint.
 
     Raises:
-        ValueError: all checkpoints are damaged, or were written by another network.
+        ValueError: all checkpoints are damaged, or the newest whole one is of another network: it lacks a variable of
+            this model, has one that the model has not, or one of another shape.
     """
     paths = _found(pathlib.Path(folder))
     for path in reversed(paths):
@@ -72,8 +76,8 @@ def restore(folder, model):
             )
             continue
         model.optimizer.build(model.trainable_variables)
-        _assign(path, _variables(model), variables)
-        return state, metrics
+        _assign(path, state_variables(model), variables)
+        return state, functools.partial(_put_back, path, model, metrics)
     if paths:
         names = " and ".join(path.name for path in paths)
         raise ValueError(
@@ -89,34 +93,33 @@ def _found(folder):
 
 
 def _read(path):
-    """(state, arrays of the variables, arrays of the metrics), compared with the file's checksums."""
+    """(state, arrays of the variables, arrays of the metrics) by path, compared with the file's checksums."""
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    groups = {
-        kind: [arrays[f"{kind}_{i}"] for i in range(sum(name.startswith(kind) for name in arrays))]
-        for kind in ("variable", "metric")
-    }
-    return json.loads(arrays["state"].tobytes()), groups["variable"], groups["metric"]
+    variables, metrics = (
+        {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
+        for kind in ("variable/", "metric/")
+    )
+    return json.loads(arrays["state"].tobytes()), variables, metrics
 
 
-def _variables(model):
-    """Weights, states of random generators, a half-accumulated update, and the optimiser's variables.
-
-    Without the metrics.
-    """
-    metrics = {id(variable) for variable in model.metrics_variables}
-    half_update = getattr(model, "update_state", [])  # no part of Keras's tracking
-    found = {id(variable): variable for variable in [*model.variables, *half_update, *model.optimizer.variables]}
-    return [variable for key, variable in found.items() if key not in metrics]
+def _put_back(path, model, metrics):
+    _assign(path, metric_variables(model), metrics)
 
 
 def _assign(path, variables, arrays):
-    here, there = [tuple(variable.shape) for variable in variables], [array.shape for array in arrays]
-    if here != there:
+    """Give each variable the array of its name, or refuse all of them."""
+    here, there = ({name: tuple(a.shape) for name, a in found.items()} for found in (variables, arrays))
+    differences = [f"{name} is missing there" for name in here if name not in there]
+    differences += [f"{name} is only there" for name in there if name not in here]
+    for name, shape in here.items():
+        if there.get(name, shape) != shape:
+            differences.append(f"{name} has shape {there[name]} there and {shape} here")
+    if differences:
+        more = f"; and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
         raise ValueError(
-            f"{path} is of another network or another version: it has {len(there)} variables, and this model"
-            f" {len(here)}, or their shapes"
-            " differ. Continue with the version in config.json, or train in another folder (--out)."
+            f"The checkpoint {path} is of another network or another version: {'; '.join(differences[:SHOWN])}{more}."
+            " Continue with the version in config.json, or train in another folder (--out)."
         )
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)
+    for name, variable in variables.items():
+        variable.assign(arrays[name])

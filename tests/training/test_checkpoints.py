@@ -17,7 +17,7 @@ def network(units=3):
         [keras.Input((2,)), keras.layers.Dense(units), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
     )
     model.compile("adam", "mse")
-    model.update_state = [tf.Variable(0.0)]
+    model.update_state = {"batches": tf.Variable(0.0)}
     return model
 
 
@@ -25,12 +25,12 @@ def trained(model, steps=3):
     x = np.random.default_rng(0).random((4, 2)).astype("float32")
     for _ in range(steps):
         model.train_on_batch(x, x[:, :1])
-        model.update_state[0].assign_add(0.1)
+        model.update_state["batches"].assign_add(0.1)
     return model
 
 
 def values(model):
-    variables = [*model.variables, *model.optimizer.variables, *model.update_state, *model.metrics_variables]
+    variables = [*model.variables, *model.optimizer.variables, *model.update_state.values(), *model.metrics_variables]
     return [np.array(variable).tobytes() for variable in variables]
 
 
@@ -50,12 +50,11 @@ def names(folder):
 def test_another_model_continues_with_the_same_numbers(tmp_path):
     model, other = trained(network()), network()
     checkpoints.write(tmp_path, model, {"seconds": [0.25]}, 3, 7)
-    state, metrics = checkpoints.restore(tmp_path, other)
+    state, _ = checkpoints.restore(tmp_path, other)
     assert state == {"seconds": [0.25], "epoch": 3, "batch": 7}
     trained(other, steps=1)  # Keras makes its metrics in the first step
-    checkpoints.restore(tmp_path, other)
-    for variable, value in zip(other.metrics_variables, metrics, strict=True):
-        variable.assign(value)
+    _, put_back = checkpoints.restore(tmp_path, other)
+    put_back()
     assert values(other) == values(model)
     assert values(trained(other)) == values(trained(model))  # dropout draws the same units
 
@@ -111,9 +110,60 @@ def test_without_any_whole_checkpoint_the_error_names_them_and_says_what_to_do(f
         checkpoints.restore(folder, network())
 
 
-def test_a_checkpoint_of_another_network_is_refused(folder):
-    with pytest.raises(ValueError, match=r"epoch_00002_batch_0000000.npz is of another network or another version"):
-        checkpoints.restore(folder, network(units=4))
+class Two(keras.Model):
+    """Two layers of equal shape and a dropout for each, made in an order."""
+
+    def __init__(self, order, **names):
+        super().__init__()
+        for key in order:
+            setattr(self, key, keras.layers.Dense(2, name=names.get(key, key)))
+            setattr(self, f"drop_{key}", keras.layers.Dropout(0.5, seed=ord(key), name=f"drop_{key}"))
+        self.compile("adam", "mse")
+
+    def call(self, x):
+        return self.drop_b(self.b(self.drop_a(self.a(x))))
+
+
+def fitted(model, steps):
+    x = np.random.default_rng(0).random((4, 2)).astype("float32")
+    for _ in range(steps):
+        model.train_on_batch(x, 2 * x)
+    return model
+
+
+def test_each_layer_gets_its_own_weights_whatever_the_order_in_which_they_were_made(tmp_path):
+    model, other = fitted(Two("ab"), steps=3), fitted(Two("ba"), steps=1)
+    checkpoints.write(tmp_path, model, {}, 1, 0)
+    checkpoints.restore(tmp_path, other)
+    for _ in range(2):  # then with Adam's moments and the draws of the dropouts, which are not the other's either
+        for key in "ab":
+            np.testing.assert_array_equal(getattr(other, key).kernel, getattr(model, key).kernel)
+        fitted(model, steps=2), fitted(other, steps=2)
+
+
+def test_variables_of_another_shape_are_named_and_none_is_taken(folder):
+    other = network(units=4)
+    before = [variable.numpy() for variable in other.weights]
+    expected = (
+        r"The checkpoint .*/epoch_00002_batch_0000000.npz is of another network or another version:"
+        r" sequential/dense/kernel has shape \(2, 3\) there and \(2, 4\) here; .* and \d+ more. Continue with the version in config.json, or"
+        r" train in another folder \(--out\)\.$"
+    )
+    with pytest.raises(ValueError, match=expected):
+        checkpoints.restore(folder, other)
+    for variable, value in zip(other.weights, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+def test_missing_and_extra_variables_are_named(tmp_path):
+    def named(name):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False, name=name)])
+        model.compile(keras.optimizers.SGD())
+        return model
+
+    checkpoints.write(tmp_path, named("first"), {}, 1, 0)
+    with pytest.raises(ValueError, match="second/kernel is missing there; .*first/kernel is only there. Continue"):
+        checkpoints.restore(tmp_path, named("second"))
 
 
 def test_an_empty_or_missing_folder_holds_no_checkpoint(tmp_path):

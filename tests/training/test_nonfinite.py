@@ -49,7 +49,7 @@ def make_bad(x):
 
 def values(model):
     """All that a step changes, but for the metrics, which `train_on_batch` resets, and the count."""
-    variables = [*model.weights, *model.optimizer.variables, *model.update_state]
+    variables = [*model.weights, *model.optimizer.variables, *model.update_state.values()]
     return [np.array(variable) for variable in variables]
 
 
