@@ -216,7 +216,7 @@ def images_of_model(who, made_by, shape, channels, **images):
     for name, image in images.items():
         if not hasattr(image, "shape"):
             received = f"{name} of type {type(image).__name__}"
-        elif _may_be(image.shape, expected):
+        elif may_be(image.shape, expected):
             continue
         else:
             received = f"{name}.shape={tuple(image.shape)}"
@@ -227,7 +227,7 @@ def images_of_model(who, made_by, shape, channels, **images):
         )
 
 
-def _may_be(shape, expected):
+def may_be(shape, expected):
     """Whether a shape, of which some sizes or even their number may be unknown, can be (batch, *expected)."""
     if getattr(shape, "rank", 0) is None:
         return True

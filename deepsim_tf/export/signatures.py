@@ -42,8 +42,6 @@ def _function(function, **inputs):
 
 
 def _register(solver, predict):
-    fit = solver.image_fit or "resample"
-
     def register(moving, fixed):
         """Images as in the files, (batch, *spatial, channels) -> warped and flow, on the grid of fixed."""
         size, fixed_size = tf.shape(moving), tf.shape(fixed)
@@ -53,23 +51,21 @@ def _register(solver, predict):
         with tf.control_dependencies(
             [tf.debugging.assert_equal(*compared, f"{checks.MARKER}The served model expects {what}.")]
         ):
-            pair = {name: _on_grid(solver, name, image, fit) for name, image in (("moving", moving), ("fixed", fixed))}
+            pair = {name: _on_grid(solver, name, image) for name, image in (("moving", moving), ("fixed", fixed))}
         flow = predict(pair)
-        flow = flow_on_images(flow, fixed_size[1:-1], size[1:-1], fit)
+        flow = flow_on_images(flow, fixed_size[1:-1], size[1:-1], solver.grid_fit)
         return {"warped": warp(moving, flow), "flow": flow}
 
     return register
 
 
 def _similarity(solver, loss):
-    fit = solver.image_fit or "resample"
-
     def similarity(fixed, warped):
         """DeepSim of image pairs on the model's grid, each (batch,).
 
         `similarity`, the mean of the levels, and each level's.
         """
-        pair = [_on_grid(solver, name, image, fit) for name, image in (("fixed", fixed), ("warped", warped))]
+        pair = [_on_grid(solver, name, image) for name, image in (("fixed", fixed), ("warped", warped))]
         # An atlas needs no case of its own: the client sends it as the fixed image.
         levels = {level: 1 - value for level, value in loss.by_level(*pair).items()}
         return {"similarity": sum(levels.values()) / len(levels), **levels}
@@ -82,7 +78,7 @@ def _warp_labels(labels, flow):
     return {"warped_labels": warp(labels[..., None], flow, interpolation="nearest")[..., 0]}
 
 
-def _on_grid(solver, name, images, fit):
+def _on_grid(solver, name, images):
     """Raw images as the network was trained on them: checked, under the intensity rule, on the model's grid."""
     (images,) = checks.finite_in_graph("The served model", **{name: images})
-    return fit_images(apply_intensity(images, solver.intensity), solver.shape, fit)
+    return fit_images(apply_intensity(images, solver.intensity), solver.shape, solver.grid_fit)

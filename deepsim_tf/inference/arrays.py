@@ -62,13 +62,13 @@ def predict(solver, moving, fixed):
     if solver.shape is None:
         prediction = solver.solve(Pair(moving=moving[None], fixed=fixed[None]))
         return prediction, np.asarray(prediction.flow)[0]
-    fit = solver.image_fit or "resample"
     on_grid = {
-        name: np.asarray(fit_image(image, solver.shape, fit))[None]
+        name: np.asarray(fit_image(image, solver.shape, solver.grid_fit))[None]
         for name, image in (("moving", moving), ("fixed", fixed))
     }
     prediction = solver.solve(Pair(**on_grid))
-    return prediction, flow_on_images(np.asarray(prediction.flow)[0], fixed.shape[:-1], moving.shape[:-1], fit)
+    sizes = fixed.shape[:-1], moving.shape[:-1]
+    return prediction, flow_on_images(np.asarray(prediction.flow)[0], *sizes, solver.grid_fit)
 
 
 def warp_image(image, flow):

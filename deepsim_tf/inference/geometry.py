@@ -78,15 +78,14 @@ def place(solver, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
     known = {"grid": shape, "fixed_shape": fixed.shape, "moving_shape": moving.shape}
     known |= {"fixed_affine": fixed_affine, "moving_affine": moving_affine}
     if not is_world(fixed):
-        fit = solver.image_fit or "resample"
         if solver.image_fit is None and moving.shape != fixed.shape:
             raise ValueError(
                 f"{paths[0]} has shape {moving.shape}, {paths[1]} {fixed.shape}. Expected one shape, as the model's"
                 " training images had: crop or pad one of them, or train with --fit pad."
             )
-        maps = (joined(*to_grid(image.shape, shape, fit)) for image in (fixed, moving))
+        maps = (joined(*to_grid(image.shape, shape, solver.grid_fit)) for image in (fixed, moving))
         known |= dict(zip(("fixed_to_grid", "moving_to_grid"), maps))
-        return Geometry(**known, translation=np.zeros(ndim), unit="pixels", fit=fit)
+        return Geometry(**known, translation=np.zeros(ndim), unit="pixels", fit=solver.grid_fit)
 
     oriented = _to_orientation(fixed_affine, fixed.shape, solver.orientation)
     # Of the fixed image, in the solver's order of axes.

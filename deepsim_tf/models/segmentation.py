@@ -11,7 +11,7 @@ from deepsim_tf.metrics.overlap import batch_dice
 from deepsim_tf.networks.checked import Checked
 from deepsim_tf.networks.precision import dtype_policy
 from deepsim_tf.networks.saved import Saved
-from deepsim_tf.networks.structure import check_float_image, check_labels, finite_images, rank, with_shape
+from deepsim_tf.networks.structure import check_float_image, check_labels, finite_images, is_array, rank, with_shape
 from deepsim_tf.networks.trainer import Updates
 from deepsim_tf.networks.unet import build_unet, resolve_features
 
@@ -71,8 +71,9 @@ class SegmentationModel(Updates, Checked, Saved, keras.Model):
 
     def check_y(self, y, call):
         """See `Checked`."""
-        with_axis = rank(y) == len(self.shape) + 2  # Keras's other form of them
-        check_labels(self.WHO, "labels", y, (*self.shape, 1) if with_axis else self.shape, call)
+        other = (*self.shape, 1)  # Keras's other form of them
+        shape = other if is_array(y) and checks.may_be(y.shape, other) else self.shape
+        check_labels(self.WHO, "labels", y, shape, call)
 
     def prepare_x(self, x):
         """See `Checked`."""

@@ -69,12 +69,9 @@ def check_float_image(who, name, image, call):
 
 def check_sizes(who, name, array, shape):
     """Refuse an array that is not (batch, *shape), as far as its sizes are known."""
-    if rank(array) is None:
-        return
-    found = tuple(array.shape)
-    if len(found) != len(shape) + 1 or any(n is not None and n != m for n, m in zip(found[1:], shape, strict=True)):
+    if not checks.may_be(array.shape, shape):
         expected = f"(batch, {', '.join(map(str, shape))})"
-        raise ValueError(f"{who} was made for {name} of shape {expected}. Received: {name}.shape={found}.")
+        raise ValueError(f"{who} was made for {name} of shape {expected}. Received: {name}.shape={tuple(array.shape)}.")
 
 
 def check_labels(who, name, labels, shape, call):
@@ -113,6 +110,6 @@ def with_shape(who, name, tensor, shape):
     fits = tf.cond(
         tf.equal(tf.size(found), len(shape) + 1), lambda: tf.reduce_all(tf.equal(found[1:], shape)), lambda: False
     )
-    message = f"{checks.MARKER}{who} was made for {name} of shape {expected}. Received:"
-    with tf.control_dependencies([tf.debugging.Assert(fits, [message, found])]):
+    message = f"{checks.MARKER}{who} was made for {name} of shape {expected}. Received {name} of sizes"
+    with tf.control_dependencies([tf.debugging.Assert(fits, [message, found], summarize=9)]):  # all of them, not three
         return tf.ensure_shape(tf.identity(tensor), (None, *shape))

@@ -31,6 +31,11 @@ class Solver:
         """Number of spatial axes of the images; None: 2 or 3."""
         return None if self.shape is None else len(self.shape)
 
+    @property
+    def grid_fit(self):
+        """How images of another size are brought to `shape`: `image_fit`; stretched, where it is None."""
+        return self.image_fit or "resample"
+
     def solve(self, pair):
         """Register a batch of pairs.
 
