@@ -146,8 +146,8 @@ def test_variables_of_another_shape_are_named_and_none_is_taken(folder):
     before = [variable.numpy() for variable in other.weights]
     expected = (
         r"The checkpoint .*/epoch_00002_batch_0000000.npz is of another network or another version:"
-        r" sequential/dense/kernel has shape \(2, 3\) there and \(2, 4\) here; .* and \d+ more. Continue with the version in config.json, or"
-        r" train in another folder \(--out\)\.$"
+        r" sequential/dense/kernel has shape \(2, 3\) there and \(2, 4\) here; .* and \d+ more."
+        r" Continue with the version in config.json, or train in another folder \(--out\)\.$"
     )
     with pytest.raises(ValueError, match=expected):
         checkpoints.restore(folder, other)
