@@ -15,6 +15,7 @@ from deepsim_tf.extractors.part import part_before
 from deepsim_tf.extractors.taps import find_taps
 from deepsim_tf.extractors.vgg16 import VGG16_LAYERS, vgg16_network
 from deepsim_tf.networks.loading import load_model
+from deepsim_tf.networks.replicas import of_some
 
 
 @keras.saving.register_keras_serializable("deepsim_tf")
@@ -160,8 +161,11 @@ class FeatureExtractor(keras.Model):
                 f"Images must have at least {least} voxels a side for {self.levels[-1]}. {received} Use larger ones,"
                 " or fewer levels."
             )
+        call = super().__call__
         try:
-            return super().__call__(inputs, *args, **kwargs)
+            if inputs.shape[0] == 0:
+                return of_some(call, inputs)
+            return call(inputs, *args, **kwargs)
         except (ValueError, tf.errors.InvalidArgumentError) as error:
             if "negative" in str(error).lower():  # convolutions without padding take some voxels off
                 raise ValueError(f"Images are too small for {self.levels[-1]}. {received} Use larger ones.") from None

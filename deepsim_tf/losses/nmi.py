@@ -57,7 +57,8 @@ def nmi(fixed, warped, *, bins=64, vmin=0.0, vmax=1.0, fraction=0.1, seed=0, fwh
     size, channels = tf.shape(fixed)[0], tf.shape(fixed)[-1]
     a, b = (_lines(image) for image in (fixed, warped))  # (batch channels, voxels)
     if weights is not None:
-        weights = tf.repeat(tf.reshape(tf.cast(weights, a.dtype), [size, -1]), channels, axis=0)
+        weights = tf.cast(tf.reshape(weights, [size, tf.shape(a)[1]]), a.dtype)  # (batch, voxels)
+        weights = tf.repeat(weights, channels, axis=0)
     ranges = [_range(values, vmin, vmax, weights) for values in (a, b)]
     if fraction < 1:
         places = _places(a, b, weights, fraction, seed)
@@ -85,7 +86,7 @@ def _lines(images):
     ndim, size = len(images.shape) - 2, tf.shape(images)
     if images.shape[-1] != 1:
         images = tf.transpose(images, [0, ndim + 1, *range(1, ndim + 1)])
-    return tf.reshape(images, [size[0] * size[-1], -1])
+    return tf.reshape(images, [size[0] * size[-1], tf.reduce_prod(size[1:-1])])
 
 
 def _places(a, b, weights, fraction, seed):

@@ -80,11 +80,11 @@ def batch_dice(fixed_labels, warped_labels, classes=None):
 
     `classes=None` takes as many as the labels show.
     """
-    fixed, warped = (
-        tf.cast(tf.reshape(labels, [tf.shape(labels)[0], -1]), tf.int32) for labels in (fixed_labels, warped_labels)
-    )
+    size = tf.shape(fixed_labels)
+    lines = [size[0], tf.reduce_prod(size[1:])]  # of no pairs, too, TensorFlow could not work out -1
+    fixed, warped = (tf.cast(tf.reshape(labels, lines), tf.int32) for labels in (fixed_labels, warped_labels))
     if classes is None:
-        classes = tf.maximum(tf.reduce_max(fixed), tf.reduce_max(warped)) + 1
+        classes = tf.reduce_max([tf.reduce_max(fixed), tf.reduce_max(warped), 0]) + 1
 
     def count(labels, weights=None):  # (batch, voxels) -> (batch, classes)
         return tf.math.bincount(

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from deepsim_tf import checks, distribute
+from deepsim_tf.networks.replicas import of_some
 from deepsim_tf.networks.skipping import SkippedSteps
 from deepsim_tf.networks.structure import described, is_array
 
@@ -50,7 +51,10 @@ class Checked:
     def __call__(self, inputs, *args, **kwargs):
         """Check the images, here because Keras buries errors raised in `call` in a dump of its arguments."""
         self.check_x(inputs, f"Call model({self.X}).")
-        return super().__call__(inputs, *args, **kwargs)
+        call = super().__call__
+        if all(image.shape[0] == 0 for image in keras.tree.flatten(inputs)):
+            return of_some(lambda x: call(x, *args, **kwargs), inputs)
+        return call(inputs, *args, **kwargs)
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """See keras.Model.fit.

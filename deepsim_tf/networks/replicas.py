@@ -20,19 +20,39 @@ def whole(loss):
     return loss * tf.cast(replicas(), loss.dtype)
 
 
-def weighted(loss, x):
-    """A loss of a replica, weighted by the images in its part, so that the replicas' sum is the global batch's mean.
+def shared(x):
+    """What a replica trains on, and what its loss weighs, so that the replicas' sum is the global batch's mean.
 
     Keras divides by the number of replicas, which is the same thing where all parts are equal.
+
+    Returns:
+        `(x, weight)`: the images, after a check on the device that every replica has some; None for a weight of 1.
     """
     if replicas() == 1 or tf.nest.flatten(x)[0].shape[0] is not None:  # a size known beforehand is the same everywhere
-        return loss
+        return x, None
     here = batch_size(x)
     total = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, here)
     message = f"{checks.MARKER}A batch to train on must have an image for each of {replicas()} devices. Received:"
     enough = tf.debugging.Assert(total >= replicas(), [message, total, "image(s)"])
     with tf.control_dependencies([enough]):
-        return loss * tf.cast(here * replicas(), loss.dtype) / tf.cast(total, loss.dtype)
+        weight = tf.cast(here * replicas(), tf.float32) / tf.cast(total, tf.float32)
+        return tf.nest.map_structure(tf.identity, x), weight
+
+
+def of_some(network, x):
+    """What a network gives for a replica's images, of which there may be none.
+
+    It is not asked without images: TensorFlow's convolutions by oneDNN give those the shape of their input.
+
+    Args:
+        network: a function of x.
+        x: tensors (batch, ...) whose other sizes are known.
+    """
+    size = batch_size(x)
+    some = tf.nest.map_structure(
+        lambda tensor: tf.cond(size > 0, lambda: tensor, lambda: tf.zeros((1, *tensor.shape[1:]), tensor.dtype)), x
+    )
+    return tf.nest.map_structure(lambda tensor: tensor[:size], network(some))
 
 
 def mean_results(trackers):

@@ -32,7 +32,7 @@ import keras
 import tensorflow as tf
 
 from deepsim_tf.networks.accumulation import Accumulator
-from deepsim_tf.networks.replicas import batch_size, replicas, results_of_replica, weighted, whole
+from deepsim_tf.networks.replicas import batch_size, of_some, replicas, results_of_replica, shared, whole
 from deepsim_tf.networks.reporting import Reporting, values
 from deepsim_tf.networks.skipping import Skipping, all_finite
 
@@ -165,8 +165,9 @@ class Updates(Reporting):
     def train_step(self, data):
         """The gradient of one batch, and an update where it completes one."""
         x, y, sample_weight = self.unpack_data(data)
+        x, weight = shared(x)
         before = self.skipped.before()
-        y_pred, loss, gradients = self._compiled(self._gradients)(x, y, sample_weight)
+        y_pred, loss, gradients = self._compiled(self._gradients)(x, y, sample_weight, weight)
         self._loss_tracker.update_state(whole(loss), sample_weight=batch_size(x))
         self.measure(x, y, y_pred, sample_weight, training=True)
         self.apply(gradients, loss, before)
@@ -190,13 +191,14 @@ class Updates(Reporting):
     def predict_step(self, data):
         """The predictions for one batch."""
         x, *_ = self.unpack_data(data, targets=False)
-        return self._compiled(lambda x: self(x, training=False))(x)
+        network = self._compiled(lambda x: self(x, training=False))
+        return network(x) if replicas() == 1 else of_some(network, x)
 
-    def _gradients(self, x, y, sample_weight):
+    def _gradients(self, x, y, sample_weight, weight):
         with tf.GradientTape() as tape:
             y_pred = self.forward(x, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
-            scaled = self.optimizer.scale_loss(weighted(loss, x))
+            scaled = self.optimizer.scale_loss(loss if weight is None else loss * tf.cast(weight, loss.dtype))
         return y_pred, loss, tape.gradient(scaled, self.trainable_weights)
 
     def _loss(self, x, y, sample_weight):
