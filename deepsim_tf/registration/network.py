@@ -1,6 +1,5 @@
 """The registration network: moving and fixed image in, warped image and flow out, trained without ground truth."""
 
-
 import keras
 
 from deepsim_tf import checks
@@ -10,7 +9,7 @@ from deepsim_tf.networks.precision import dtype_policy
 from deepsim_tf.networks.unet import resolve_features
 from deepsim_tf.registration.graph import registration_network
 from deepsim_tf.registration.prediction import Prediction
-from deepsim_tf.registration.solver import Solver
+from deepsim_tf.registration.solver import Solver, finite_flow
 from deepsim_tf.registration.trained import Trained
 
 
@@ -71,7 +70,9 @@ class RegistrationModel(Trained, Solver, keras.Model):
 
     def solve(self, pair):
         """See `Solver.solve`."""
-        return Prediction(**self.predict_on_batch(pair.images))
+        found = self.predict_on_batch(pair.images)
+        finite_flow("The registration model", found["flow"])
+        return Prediction(**found)
 
     def integration(self):
         """The network in two: up to the padded velocity at half resolution, and from there to flow and velocity.

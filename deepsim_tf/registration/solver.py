@@ -111,6 +111,19 @@ class FunctionSolver(Solver):
         expected = (*fixed.shape[:-1], fixed.ndim - 2)
         if flow.shape != expected:
             raise ValueError(f"{name} must give a flow of shape {expected}. Received: {flow.shape}.")
-        if not np.isfinite(flow).all():
-            raise ValueError(f"{name} must give a finite flow. Received: NaN or infinity.")
-        return Prediction(flow=flow)
+        return Prediction(flow=finite_flow(name, flow))
+
+
+def finite_flow(name, flow):
+    """The flow of a solver, a NumPy array, after a check that no displacement is NaN or infinite.
+
+    Raises:
+        ValueError: one is. Images warped by it, and the Dice of labels, would look like results.
+    """
+    bad = flow.size - np.count_nonzero(np.isfinite(flow))
+    if bad:
+        raise ValueError(
+            f"{name} must give a finite flow. Received: {bad} of {flow.size} numbers that are NaN or infinite. Its"
+            " weights may have diverged in training: look at its losses, and take an earlier checkpoint."
+        )
+    return flow

@@ -3,6 +3,7 @@
 import warnings
 
 import keras
+import tensorflow as tf
 
 from deepsim_tf import checks
 from deepsim_tf.layers import warp
@@ -191,7 +192,10 @@ class Trained(Updates, Checked, Saved):
             self._compile_metrics.update_state(x["fixed"], y_pred["warped"], sample_weight)
         if not training and y is not None:
             warped = warp(y["moving_labels"][..., None], y_pred["flow"], interpolation="nearest")[..., 0]
-            self._trackers["dice"].update_state(batch_dice(y["fixed_labels"], warped, self.classes))
+            dice = batch_dice(y["fixed_labels"], warped, self.classes)
+            # Labels know no NaN: warped by a flow that is not finite they would still have a Dice.
+            finite = tf.reduce_all(tf.math.is_finite(y_pred["flow"]), axis=list(range(1, len(self.shape) + 2)))
+            self._trackers["dice"].update_state(tf.where(finite, dice, float("nan")))
 
     def build_metrics(self):
         """See `Updates`."""

@@ -9,7 +9,7 @@ import numpy as np
 from deepsim_tf import checks
 from deepsim_tf._compat import vxm
 from deepsim_tf.registration.prediction import Prediction
-from deepsim_tf.registration.solver import Solver
+from deepsim_tf.registration.solver import Solver, finite_flow
 
 
 class VoxelMorphModel(Solver):
@@ -33,7 +33,7 @@ class VoxelMorphModel(Solver):
     def solve(self, pair):
         """See `Solver.solve`."""
         warped, flow = self._predictor.predict_on_batch([np.asarray(pair.moving), np.asarray(pair.fixed)])
-        return Prediction(flow=flow, warped=warped)
+        return Prediction(flow=finite_flow("The VoxelMorph model", flow), warped=warped)
 
     def graph(self):
         """See `Solver.graph`."""
@@ -52,7 +52,7 @@ def load_voxelmorph(path):
 
     Raises:
         ValueError: no such file, one that is damaged, of another model than VxmDense, or of a network with other inputs
-            than two images of one channel.
+            than two images of one channel, or with weights that are not finite.
     """
     path = os.fspath(path)
     checks.existing_file(path, "model")
@@ -83,4 +83,9 @@ def load_voxelmorph(path):
         raise ValueError(
             f"{path} cannot be read as a VoxelMorph model ({reason}). {expected}, 2-D or 3-D, one channel."
         ) from None
+    bad = [weight.path for weight in network.weights if not np.isfinite(np.asarray(weight)).all()]
+    if bad:  # VoxelMorph's own layers would look up voxels at NaN
+        raise ValueError(
+            f"{path} holds weights that are NaN or infinite ({bad[0]}). Its training diverged: take an earlier file."
+        )
     return VoxelMorphModel(network)

@@ -91,19 +91,52 @@ def test_the_other_models_report_nan_too(name, pair):
     assert np.isnan(list(history.values())).all()
 
 
-@pytest.mark.parametrize("int_steps", [0, 2])
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
-@pytest.mark.parametrize("eager", [True, False], ids=["eager", "graph"])
-def test_weights_that_diverged_are_skipped_steps_and_no_error_of_an_index(value, int_steps, eager, pair):
-    images, labels = pair(SHAPE)
-    model = ds.models.registration_model(SHAPE, features=(2,), int_steps=int_steps)
-    model.compile("adam", ds.losses.LocalNCC(3), regularizer=ds.losses.Diffusion(), run_eagerly=eager)
-    bias = next(layer for layer in model.network.layers if layer.name.endswith("_flow")).bias
-    bias.assign([value, value if int_steps else 0.0])
-    if value == 1e30:
-        model.fit(images, labels, verbose=0)  # far beyond the border is the border
-    else:
-        with pytest.warns(UserWarning, match="1 of the 1 steps of epoch 1 were skipped"):
-            model.fit(images, labels, verbose=0)
-    model.evaluate(images, labels, verbose=0)
-    model.predict(images, verbose=0)
+def training(constant, shape, flow, int_steps, eager):
+    """A model whose flow is everywhere the same, compiled, which does not learn."""
+    model = constant(shape, flow, int_steps=int_steps, classes=2)
+    goal = {"regularizer": ds.losses.Diffusion(), "run_eagerly": eager}
+    model.compile(keras.optimizers.SGD(0.0), "mse", **goal)
+    return model
+
+
+# Warps and integration of 256 x 256 voxels are under XLA in a graph, where NaN becomes another integer.
+HOW = pytest.mark.parametrize(
+    ("int_steps", "shape", "eager"),
+    [(0, SHAPE, True), (2, SHAPE, True), (2, SHAPE, False), (2, (256, 256), False)],
+    ids=["eager", "integrated", "graph", "xla"],
+)
+
+
+@HOW
+@pytest.mark.parametrize("flow", [(np.nan, np.nan), (np.inf, 0.0)], ids=str)
+def test_a_flow_that_is_not_finite_is_a_skipped_step_a_loss_of_nan_and_no_registration(
+    flow, int_steps, shape, eager, pair, constant
+):
+    images, labels = pair(shape)
+    model = training(constant, shape, flow, int_steps, eager)
+    with pytest.warns(UserWarning, match="1 of the 1 steps of epoch 1 were skipped"):
+        history = model.fit(images, labels, verbose=0).history
+    assert np.isnan([*history["loss"], *history["similarity"]]).all() and model.skipped.count == 1
+    found = model.evaluate(images, labels, verbose=0, return_dict=True)
+    assert np.isnan([found["loss"], found["similarity"], found["dice"]]).all()
+    predicted = model.predict(images, verbose=0)
+    bad = ~np.isfinite(flow)
+    assert np.isnan(predicted["warped"]).all() and not np.isfinite(predicted["flow"][..., bad]).any()
+    with pytest.raises(ValueError, match="The registration model must give a finite flow. Received: .* NaN or infin"):
+        ds.register(model, images["moving"][0], images["fixed"][0])
+
+
+@HOW
+@pytest.mark.parametrize(("flow", "voxel"), [((1e30, 1e30), np.s_[:, -1:, -1:]), ((-1e30, 0.0), np.s_[:, :1])], ids=str)
+def test_a_flow_far_beyond_the_border_is_the_border(flow, voxel, int_steps, shape, eager, pair, constant):
+    images, labels = pair(shape)
+    model = training(constant, shape, flow, int_steps, eager)
+    squares = np.mean((images["fixed"].astype("float64") - images["moving"][voxel]) ** 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = model.fit(images, labels, verbose=0).history
+    np.testing.assert_allclose([history["loss"][0], history["similarity"][0]], squares, rtol=1e-5)
+    found = model.predict(images, verbose=0)
+    np.testing.assert_allclose(found["flow"], np.broadcast_to(flow, (2, *shape, 2)).astype("float32"), rtol=1e-6)
+    expected = np.broadcast_to(images["moving"][voxel], images["moving"].shape)
+    np.testing.assert_allclose(found["warped"], expected, atol=1e-6)

@@ -79,6 +79,9 @@ def test_other_files_are_refused_in_one_line(network, tmp_path):
     (tmp_path / "garbage.h5").write_bytes(b"garbage")
     network.save_weights(tmp_path / "only.weights.h5")
     vxm.networks.VxmDense(SHAPE, nb_unet_features=[[2], [2]], src_feats=2).save(tmp_path / "channels.h5")
+    diverged = vxm.networks.VxmDense(SHAPE, nb_unet_features=[[2], [2]])
+    diverged.get_layer("vxm_dense_flow").bias.assign([np.nan, 0.0])
+    diverged.save(tmp_path / "diverged.h5")
     images = keras.Input((4,))
     keras.Model(images, keras.layers.Dense(2)(images)).save(tmp_path / "dense.h5")
     for name, match in [
@@ -87,6 +90,7 @@ def test_other_files_are_refused_in_one_line(network, tmp_path):
         ("only.weights", "weights without the network's arguments"),
         ("channels", "with .2, 1. channels"),
         ("dense", "a Keras model of another kind"),
+        ("diverged", "diverged.h5 holds weights that are NaN or infinite .vxm_dense_flow/bias.. Its training diverged"),
     ]:
         with pytest.raises(ValueError, match=match) as error:
             inference.open_solver(tmp_path / f"{name}.h5")
