@@ -10,12 +10,15 @@ import types
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from deepsim_tf import checks, distribute
 from deepsim_tf.networks.replicas import of_some
 from deepsim_tf.networks.skipping import SkippedSteps
 from deepsim_tf.networks.structure import described, is_array
+
+NO_TARGETS = "no_targets"  # what stands for y beside weights, which Keras drops where there is no y
 
 
 class Checked:
@@ -70,13 +73,14 @@ class Checked:
         if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset, types.GeneratorType)):
             given.setdefault("shuffle", False)  # the data shuffle; Keras would only warn that it cannot
         given["x"] = self._check_data("fit", x, y)
+        given["y"], given["sample_weight"] = self._weighed(x, y, given.get("sample_weight"))
         given["x"], given["steps_per_epoch"] = self._share(given["x"], given.get("steps_per_epoch"))
         validation = given.get("validation_data")
         if validation is not None:
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation)
-            x, given["validation_steps"] = self._share(
-                self._check_data("evaluate", x, y), given.get("validation_steps")
-            )
+            checked = self._check_data("evaluate", x, y)
+            y, sample_weight = self._weighed(x, y, sample_weight)
+            x, given["validation_steps"] = self._share(checked, given.get("validation_steps"))
             given["validation_data"] = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         given["callbacks"] = self._with_skipped_steps(given.get("callbacks"))
         with checks.graph_errors():
@@ -88,6 +92,7 @@ class Checked:
             return super().evaluate(x, y, *args, **kwargs)
         given = inspect.signature(super().evaluate).bind(x, y, *args, **kwargs).arguments
         given["x"], given["steps"] = self._share(self._check_data("evaluate", x, y), given.get("steps"))
+        given["y"], given["sample_weight"] = self._weighed(x, y, given.get("sample_weight"))
         with checks.graph_errors():
             return super().evaluate(**given)
 
@@ -118,6 +123,9 @@ class Checked:
     def unpack_data(self, data, targets=True):
         """(x, y, sample_weight) of a step, after all checks; without targets y is left as it is."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y = None if isinstance(y, Mapping) and set(y) == {NO_TARGETS} else y
+        if isinstance(sample_weight, Mapping):  # of `_weighed`, all of them the same
+            sample_weight = next(iter(sample_weight.values()))
         self._check_batch(x, y, targets, self._element(targets))
         return self.prepare_x(x), self.prepare_y(y) if targets and y is not None else y, sample_weight
 
@@ -141,6 +149,22 @@ class Checked:
             self._check_batch(x, y, targets, f"Call {call}.")
             checks.equal_counts(x, y if targets else None)
         return x
+
+    def _weighed(self, x, y, sample_weight):
+        """Targets and weights of arrays as Keras hands them on to a step, which `unpack_data` undoes.
+
+        It drops weights where there are no targets, and takes a dict of weights where there is one of targets.
+        """
+        if sample_weight is None or not (self.optional_targets and isinstance(x, Mapping)):
+            return y, sample_weight
+        if not is_array(sample_weight):
+            raise ValueError(
+                "sample_weight must be an array, of weights of images, (images,), or of voxels, (images, *spatial)."
+                f" Received: {described(sample_weight)}."
+            )
+        checks.equal_counts({**x, "sample_weight": sample_weight})
+        y = {NO_TARGETS: np.zeros(sample_weight.shape[0], "int8")} if y is None else y
+        return y, dict.fromkeys(y, sample_weight)
 
     def _check_batch(self, x, y, targets, call):
         self.check_x(x, call)

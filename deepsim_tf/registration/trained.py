@@ -223,13 +223,6 @@ class Trained(Updates, Checked, Saved):
         unknown = self._shown is None and self.classes is None
         return [metric for metric in super().metrics if not unknown or metric.name != "dice"]
 
-    def unpack_data(self, data, targets=True):
-        """See `Checked`."""
-        x, y, sample_weight = super().unpack_data(data, targets)
-        if isinstance(sample_weight, dict):  # Keras copies the weights of arrays to each entry of y
-            sample_weight = next(iter(sample_weight.values()))
-        return x, y, sample_weight
-
     def get_compile_config(self):
         """What `compile` received, with the extractor of a DeepSim inside."""
         config = super().get_compile_config()
