@@ -6,6 +6,7 @@ Imported before anything else of this package, and before TensorFlow where possi
 the oneDNN switch and the three repairs must come first.
 """
 
+import contextlib
 import importlib
 import inspect
 import os
@@ -102,6 +103,25 @@ def metrics_list():
     from keras.src.trainers.compile_utils import MetricsList
 
     return MetricsList
+
+
+@contextlib.contextmanager
+def graphs_let_go():
+    """Let go, at the end, of the graphs with a tf.custom_gradient that were traced inside.
+
+    TensorFlow registers each of these gradients by a name of its own, with its graph, as long as the process lives.
+    The step of every Keras optimizer has one (in `all_reduce`), and local NCC has them. Names are looked up only while
+    a graph is differentiated: what was traced inside still runs, and a model still trains.
+    """
+    from tensorflow.python.framework import ops
+
+    registered = ops.gradient_registry._registry
+    before = set(registered)
+    try:
+        yield
+    finally:
+        for name in [name for name in registered if name.startswith("CustomGradient-") and name not in before]:
+            del registered[name]
 
 
 def writes_legacy_h5():

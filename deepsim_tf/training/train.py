@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from deepsim_tf import data, distribute, models
+from deepsim_tf._compat import graphs_let_go
 from deepsim_tf.data.order import image_order, pair_order
 from deepsim_tf.files import written_aside
 from deepsim_tf.formats import channel_count
@@ -145,6 +146,7 @@ def _fit(model, recipe, folder, dataset, make_order, train, val, strategy, max_s
     plateau = keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.1, patience=recipe.patience)
     with contextlib.ExitStack() as stack:
         stack.enter_context(distribute.cluster_errors(strategy))
+        stack.enter_context(graphs_let_go())
         # To read the metrics and sums that a checkpoint holds, all workers add up theirs. So all write one, after every
         # epoch, as clocks differ; but only the chief's is the run's, and the others' end with this block.
         target = (
