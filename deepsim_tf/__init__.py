@@ -9,8 +9,10 @@ from deepsim_tf import augmentation, data, distribute, inference, layers, losses
 from deepsim_tf.evaluation import evaluate
 from deepsim_tf.export import export
 from deepsim_tf.inference import register
+from deepsim_tf.registration import PairwiseOptimizer
 
 __all__ = [
+    "PairwiseOptimizer",
     "augmentation",
     "data",
     "distribute",

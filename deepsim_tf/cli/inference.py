@@ -3,7 +3,8 @@
 import click
 
 from deepsim_tf import inference
-from deepsim_tf.cli.options import MODEL, refine, verbosity, with_options
+from deepsim_tf.cli.options import refine, verbosity, with_options
+from deepsim_tf.cli.pairwise import PAIRWISE, solver_of
 from deepsim_tf.inference.geometry import ALIGN
 from deepsim_tf.intensity.rules import RULES
 
@@ -26,7 +27,12 @@ class OneOrMany(click.Command):
 
 
 @click.command(cls=OneOrMany)
-@MODEL
+@click.option(
+    "--model",
+    metavar="RUN",
+    help="Run folder of train-registration, a .keras file, or a VoxelMorph .h5 file. Without it, the loss is minimised"
+    " on the pair itself, which needs no training.",
+)
 @click.option(
     "--moving",
     metavar="FILE",
@@ -44,7 +50,8 @@ class OneOrMany(click.Command):
     metavar="DIR",
     help="Folder to write; with --pairs one folder a pair in it, and summary.csv.",
 )
-@with_options(refine("on the pair itself, after the network"))
+@with_options(*PAIRWISE)
+@with_options(refine("on the pair itself, after the network of --model"))
 @click.option(
     "--align",
     default="headers",
@@ -52,24 +59,28 @@ class OneOrMany(click.Command):
     help=f"{' or '.join(ALIGN)}: where the moving image lies in the world, or with its centre on that of the fixed"
     " one.",
 )
-@click.option("--intensity", metavar="RULE", help=f"One of: {RULES}; instead of the model's own.")
+@click.option(
+    "--intensity", metavar="RULE", help=f"One of: {RULES}; instead of the model's own.  [without --model: quantile]"
+)
 @with_options(verbosity("0 silent, 1 numbers and a progress bar."))
-def register(model, moving, fixed, pairs, out, verbose, **options):
-    """Register your own files: one pair, or all pairs of a CSV file.
+def register(model, moving, fixed, pairs, out, verbose, refine, align, intensity, **pairwise):
+    """Register your own files: one pair, or all pairs of a CSV file; without a model, too.
 
     Writes the warped image with the fixed image's header, flow.nii.gz (mm, for ANTs, ITK and 3-D Slicer), the
     log-Jacobian, the similarity map,
-    overview.png and registration.json. Exit codes: 0 done, 1 some pairs of a batch failed, 2 wrong usage or input.
+    overview.png and registration.json; without a model also inverse_flow.nii.gz and affine.txt, a transform of ITK.
+    Exit codes: 0 done, 1 some pairs of a batch failed, 2 wrong usage or input.
     """
+    solver, options = solver_of(model, pairwise), {"refine": refine, "align": align, "intensity": intensity}
     if pairs is None:
         report = inference.register_files(
-            model, moving, fixed, out, **options, warn=lambda text: click.echo(f"deepsim: warning: {text}", err=True)
+            solver, moving, fixed, out, **options, warn=lambda text: click.echo(f"deepsim: warning: {text}", err=True)
         )
         if verbose:
             click.echo(_sentence(report))
             click.echo(f"Wrote {out}: {', '.join([*report['files'].values(), 'registration.json'])}")
         return 0
-    table = inference.register_pairs(model, pairs, out, **options, verbose=verbose)
+    table = inference.register_pairs(solver, pairs, out, **options, verbose=verbose)
     failed = table[table["status"] == "failed"]
     for row in failed.itertuples():
         click.echo(f"{row.name}: failed: {row.reason}", err=True)

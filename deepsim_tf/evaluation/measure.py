@@ -9,7 +9,7 @@ from deepsim_tf.data.image_set import ImageSet
 from deepsim_tf.inference.arrays import predict, warp_labels
 from deepsim_tf.metrics.table import Case, measured
 from deepsim_tf.registration.loading import open_solver
-from deepsim_tf.registration.refined import Refined
+from deepsim_tf.registration.refined import refined
 from deepsim_tf.registration.solver import Identity
 
 
@@ -40,13 +40,13 @@ def evaluate(solver, images, *, quick=False, refine=0, verbose=1):
     pairs = images.pairs()
     if not pairs:
         raise ValueError(f"{images!r} has no pairs to evaluate.")
-    refined = Refined(solver, refine) if refine else solver
+    whole = refined(solver, refine)
     for k, (i, j) in enumerate(tqdm.tqdm(pairs, desc="evaluate", unit="pair", disable=not verbose)):
         moving, fixed, moving_labels, fixed_labels = images.pair(k)
         if k == 0:  # builds the graphs, which is not the time of a prediction
-            predict(Refined(solver, 1) if refine else solver, moving, fixed)
+            predict(refined(solver, min(refine, 1)), moving, fixed)
         started = time.perf_counter()
-        flow = predict(refined, moving, fixed)[1]
+        flow = predict(whole, moving, fixed)[1]
         seconds = 0.0 if isinstance(solver, Identity) else time.perf_counter() - started
         case = Case(
             flow=flow,

@@ -87,8 +87,8 @@ class Field:
 
 def field_of(flow, geometry):
     """The Field of a solver's flow (*grid, ndim), in voxels of its grid, on the fixed image's own grid."""
-    grid_to_world = geometry.moving_affine @ np.linalg.inv(geometry.moving_to_grid)
-    maps = {"fixed_to_grid": geometry.fixed_to_grid, "grid_to_moving": grid_to_world, "fixed": geometry.fixed_affine}
+    maps = {"fixed_to_grid": geometry.fixed_to_grid, "fixed": geometry.fixed_affine}
+    maps["grid_to_moving"] = geometry.flow_to_world
     return Field(displacement(flow, shape=geometry.fixed_shape, **maps), geometry.fixed_affine, geometry.unit)
 
 

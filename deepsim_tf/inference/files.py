@@ -10,6 +10,7 @@ from deepsim_tf import checks
 from deepsim_tf.data.sources import files_of
 from deepsim_tf.files import remove_leftovers, versions, written_aside
 from deepsim_tf.formats import result_suffix, write_image
+from deepsim_tf.inference.affine_file import write_affine
 from deepsim_tf.inference.field import write_field
 from deepsim_tf.inference.geometry import ALIGN
 from deepsim_tf.inference.image_files import source_of
@@ -31,12 +32,15 @@ def register_files(model, moving, fixed, out, *, refine=0, align="headers", inte
     * `warped.*`: the moving image in its own intensities, float32, on the fixed image's grid and with its header:
       NIfTI, MGZ, TIFF (also for PNG, which holds no floats) or npy; several channels as NIfTI or npy;
     * `flow.nii.gz`: the displacement field, mm, for ANTs, ITK and 3-D Slicer;
+    * `inverse_flow.nii.gz` and `affine.txt`: where the solver finds them, as `PairwiseOptimizer` does: the displacement
+      from the moving into the fixed image, and the affine part as a transform of ITK, from fixed to moving points;
     * `log_jacobian.*`: the logarithm of det J, -20.7 where the field folds;
     * `similarity_map.*`: where the model was trained with DeepSim;
     * `overview.png`: before and after; `registration.json`: the numbers.
 
     Args:
-        model: a registration model; a run folder, a `.keras` file, or an `.h5` file of VoxelMorph.
+        model: a registration model; a run folder, a `.keras` file, or an `.h5` file of VoxelMorph; a
+            `ds.PairwiseOptimizer`, which needs no training; or whatever else `ds.register` takes.
         moving, fixed: paths of images; of an image whose channels are files of their own, all of them,
             "t1.nii.gz;t2.nii.gz".
         out: the folder to write; it may not exist, or be empty.
@@ -84,12 +88,15 @@ def write_registration(model, moving, fixed, out, settings, warn, loading=0.0):
 
 def settings_of(model, moving, fixed, *, refine, align, intensity):
     """What makes a registration this one and no other; the first entries of registration.json."""
-    model = str(Path(model).absolute()) if isinstance(model, (str, os.PathLike)) else type(model).__name__
+    named = isinstance(model, (str, os.PathLike))
+    own = getattr(model, "settings", None)
+    model = str(Path(model).absolute()) if named else type(model).__name__
     files = {
         name: ";".join(str(path.absolute()) for path in files_of(os.fspath(named)))
         for name, named in (("moving", moving), ("fixed", fixed))
     }
-    return {"model": model, **files, "settings": {"refine": refine, "align": align, "intensity": intensity}}
+    settings = {"refine": refine, "align": align, "intensity": intensity}
+    return {"model": model, **({"solver": own} if own else {}), **files, "settings": settings}
 
 
 def check_options(align, intensity):
@@ -123,6 +130,12 @@ def _write(found, folder, moving, fixed):
             write_image(array, folder / names[name], reference=fixed.image, affine=found.field.affine)
     names |= {"flow": "flow.nii.gz", "picture": "overview.png"}
     write_field(found.field, folder / names["flow"])
+    if found.inverse is not None:
+        names["inverse_flow"] = "inverse_flow.nii.gz"
+        write_field(found.inverse, folder / names["inverse_flow"])
+    if found.affine is not None:
+        names["affine"] = "affine.txt"
+        write_affine(found.affine, folder / names["affine"], found.field.unit)
     save_picture(folder / names["picture"], found.images, found.field, title=_title(found.numbers, moving, fixed))
     return names
 

@@ -6,7 +6,7 @@ import numpy as np
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
 from deepsim_tf import checks
-from deepsim_tf.grids.affine import joined, split, voxel_sizes
+from deepsim_tf.grids.affine import joined, mapped, split, voxel_sizes
 from deepsim_tf.grids.fit import fit_image, parse_fit, to_grid
 from deepsim_tf.grids.sampling import onto_grid
 from deepsim_tf.grids.world import is_world, world_affine
@@ -28,6 +28,27 @@ class Geometry:
     translation: np.ndarray  # (ndim,) in the world: added to the moving image's position before anything else
     unit: str  # "mm" or "pixels"
     fit: str | None = None  # of images without header: how `grids.fit` brings them to the grid
+    own_grids: bool = False  # the flow goes from fixed to moving voxels, and no image is brought to a grid
+
+    @property
+    def flow_to_world(self):
+        """From the voxels that a flow points into to the place that the moving image's file gives them."""
+        if self.own_grids:
+            return self.moving_affine
+        return self.moving_affine @ np.linalg.inv(self.moving_to_grid)
+
+    @property
+    def placement(self):
+        """From voxels of fixed to voxels of moving, before any registration."""
+        return np.linalg.inv(self.moving_to_grid) @ self.fixed_to_grid
+
+    @property
+    def unregistered(self):
+        """The flow that leaves both images where they lie, (*grid, ndim) float32."""
+        if not self.own_grids:
+            return np.zeros((*self.grid, len(self.grid)), np.float32)
+        points = np.moveaxis(np.indices(self.grid, dtype=float), 0, -1)
+        return (mapped(points, self.placement) - points).astype(np.float32)
 
     @property
     def grid_affine(self):
@@ -37,6 +58,8 @@ class Geometry:
     def onto_grid(self, name, image):
         """The moving or fixed image, (*spatial) or (*spatial, channels) -> (*grid, channels) float32."""
         image = image[..., None] if image.ndim == len(self.grid) else image
+        if self.own_grids:
+            return np.asarray(image, np.float32)
         if self.fit is not None:
             return np.asarray(fit_image(image, self.grid, self.fit), np.float32)
         return onto_grid(image, getattr(self, f"{name}_to_grid"), self.grid)
@@ -76,7 +99,11 @@ def place(solver, moving, fixed, *, paths=("moving", "fixed"), align="headers"):
         )
     fixed_affine, moving_affine = world_affine(fixed, paths[1]), world_affine(moving, paths[0])
     known = {"grid": shape, "fixed_shape": fixed.shape, "moving_shape": moving.shape}
-    known |= {"fixed_affine": fixed_affine, "moving_affine": moving_affine}
+    known |= {"fixed_affine": fixed_affine, "moving_affine": moving_affine, "own_grids": solver.own_grids}
+    if not is_world(fixed) and solver.own_grids:  # the centres coincide
+        offset = (np.array(fixed.shape) - np.array(moving.shape)) / 2
+        maps = {"fixed_to_grid": np.eye(ndim + 1), "moving_to_grid": joined(np.eye(ndim), offset)}
+        return Geometry(**known, **maps, translation=np.zeros(ndim), unit="pixels")
     if not is_world(fixed):
         if solver.image_fit is None and moving.shape != fixed.shape:
             raise ValueError(

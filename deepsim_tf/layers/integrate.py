@@ -24,6 +24,8 @@ def integrate(velocity, *, int_steps=7):
     # Each squaring is compiled by itself: all of them as one would compute the first anew for every neighbour in the
     # last.
     square = compiled_if_large(_square, tf.convert_to_tensor(flow))
+    if square is _square and not tf.executing_eagerly():
+        square = tf.function(_square, autograph=False)  # traced once for all squarings, and so is its gradient
     for _ in range(int_steps):
         flow = square(flow)
     return flow

@@ -8,7 +8,7 @@ from deepsim_tf import checks
 from deepsim_tf.layers import warp
 from deepsim_tf.layers.compiled import compiled
 from deepsim_tf.losses.inputs import checked_field, checked_images
-from deepsim_tf.losses.voxel_weights import image_and_voxel_weights
+from deepsim_tf.losses.voxel_weights import image_and_voxel_weights, weighted_mean
 
 
 class Similarity(keras.losses.Loss):
@@ -129,6 +129,31 @@ def compare(similarity, fixed, moving, flow, *, warped=None, sample_weight=None)
     if isinstance(similarity, Similarity) or sample_weight is None:
         return similarity(fixed, warped, sample_weight)
     return _of_keras(similarity, fixed, warped, sample_weight)
+
+
+def values_of(similarity, fixed, moving, flow, *, fixed_mask=None, moving_mask=None):
+    """The loss of each registered pair of a batch, (batch,), before any reduction; see `compare`.
+
+    Args:
+        fixed_mask, moving_mask: (batch, *spatial), weights of the voxels, or None; the moving one moves with its image.
+    """
+    weights = mask_weights(flow, fixed_mask, moving_mask)
+    if isinstance(similarity, Similarity):
+        fixed, moving = (ops.convert_to_tensor(image, dtype=similarity.dtype) for image in (fixed, moving))
+        return similarity.values_of_flow(fixed, moving, flow, weights)
+    values = similarity.call(fixed, warp(moving, flow))
+    if len(values.shape) == 1 and weights is None:
+        return values
+    return weighted_mean(values, weights)
+
+
+def mask_weights(flow, fixed_mask, moving_mask):
+    """The weights of the voxels of registered pairs, (batch, *spatial): the product of the masks; None without any."""
+    masks = [] if fixed_mask is None else [tf.cast(fixed_mask, tf.float32)]
+    if moving_mask is not None:
+        moved = warp(tf.cast(moving_mask, tf.float32)[..., None], flow)[..., 0]
+        masks.append(tf.stop_gradient(moved))  # or the loss could fall by moving the mask off the image
+    return tf.reduce_prod(tf.stack(masks), axis=0) if masks else None
 
 
 def _of_keras(loss, fixed, warped, sample_weight):

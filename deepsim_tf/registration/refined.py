@@ -7,12 +7,12 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
-from deepsim_tf import checks, metrics
+from deepsim_tf import checks
 from deepsim_tf.layers import integrate, resize, warp
-from deepsim_tf.registration.prediction import Pair, Prediction
+from deepsim_tf.registration.pairwise.descent import Descent, minimise
+from deepsim_tf.registration.prediction import Prediction
 from deepsim_tf.registration.solver import Solver
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # of Adam, as in the recipes
 SQUARINGS = 4  # of the correction's velocity
 AGREEMENT = 0.05  # voxels by which a flow may differ from the network's own, with integration
 
@@ -47,6 +47,22 @@ class Refined(Solver):
         found = [refine_flow(self.solver, *one, steps=self.steps, **self.settings) for one in batch]
         extra = {**prediction.extra, "history": [history for _, history in found]}
         return Prediction(flow=np.stack([flow for flow, _ in found]), affine=prediction.affine, extra=extra)
+
+
+def refined(solver, steps):
+    """The solver, followed by so many steps of refinement; itself where there are none.
+
+    Raises:
+        ValueError: a solver that minimises on the pair already.
+    """
+    if not steps:
+        return solver
+    if solver.own_grids:
+        raise ValueError(
+            f"A {type(solver).__name__} minimises its loss on the pair already. Give it more steps (steps=, --steps)"
+            f" instead of a refinement. Received: refine={steps}."
+        )
+    return Refined(solver, steps)
 
 
 def refine_flow(solver, moving, fixed, flow, *, steps, learning_rate=0.1, patience=10, tolerance=0.01):
@@ -93,34 +109,32 @@ def refine_flow(solver, moving, fixed, flow, *, steps, learning_rate=0.1, patien
     _check_settings(steps, learning_rate, patience, tolerance)
     refinement = _refinement(solver)
     moving, fixed, flow = _checked_arrays(solver, moving, fixed, flow)
-    best, allowed = flow, metrics.folding_fraction(flow)
-    history = {"loss": [], **{name: [] for name in refinement.objective.names}, "best": 0}
-    lowest = []  # lowest[t]: the lowest loss until step t
-    pair = [tf.constant(array[None]) for array in (moving, fixed, flow)]
-    state = refinement.start(*pair)
-    for step in range(steps + 1):  # each evaluates the velocity, and moves it for the next
-        found, terms, state = refinement.step(*pair, state, tf.constant(step + 1.0), tf.constant(float(learning_rate)))
-        found, terms = found.numpy()[0], {name: float(value) for name, value in terms.items()}
-        if step == 0 and not np.abs(found - flow).max() <= AGREEMENT:
+
+    def agrees(found):
+        apart = np.abs(found.numpy()[0] - flow).max()
+        if not apart <= AGREEMENT:
             raise ValueError(
                 "With int_steps > 0 the refinement starts at the velocity that the network predicts for these images."
-                f" Received: a flow that differs from the network's by up to {np.abs(found - flow).max():.3g} voxels."
+                f" Received: a flow that differs from the network's by up to {apart:.3g} voxels."
                 " Pass the flow that the model predicts for them."
             )
-        if not math.isfinite(terms["loss"]):
-            break
-        for name, value in terms.items():
-            history[name].append(value)
-        if terms["loss"] < history["loss"][history["best"]] and metrics.folding_fraction(found) <= allowed:
-            best, history["best"] = found, step
-        lowest.append(min([*lowest[-1:], terms["loss"]]))
-        if step >= patience and lowest[-1 - patience] - lowest[-1] <= tolerance * abs(lowest[-1 - patience]):
-            break
-    return best, history
+
+    tensors = {name: tf.constant(array[None]) for name, array in (("moving", moving), ("fixed", fixed), ("flow", flow))}
+    found = minimise(
+        refinement.descent,
+        tensors,
+        refinement.start(tensors),
+        steps=steps,
+        learning_rate=lambda step: learning_rate,
+        patience=patience,
+        tolerance=tolerance,
+        check=agrees,
+    )
+    return (found.flow.numpy()[0] if found.history["best"] else flow), found.history
 
 
 class Refinement:
-    """The graph of one step for one solver; it holds no state of a pair, so that threads may share it.
+    """The descent of one solver; it holds no state of a pair, so that threads may share it.
 
     Args:
         solver: a Solver with an objective.
@@ -129,38 +143,21 @@ class Refinement:
     def __init__(self, solver):
         # Not the solver itself: the entry in `_refinements` would then keep it alive for ever.
         self.source = _objective_of(solver)
-        self.objective = dataclasses.replace(self.source, supervised=())  # there are no labels
         self.predicted, self.integrated = solver.integration() or (None, None)
-        self.step = tf.function(self._step, autograph=False)
+        # There are no labels.
+        self.descent = Descent(dataclasses.replace(self.source, supervised=()), self._flow_of)
 
-    def start(self, moving, fixed, flow):
-        """The velocity to begin with, (1, *half, ndim), and Adam's two moments of its gradient."""
-        if self.predicted is None:
-            velocity = tf.zeros((1, *[-(-n // 2) for n in flow.shape[1:-1]], flow.shape[-1]))
-        else:
-            velocity = self.predicted({"moving": moving, "fixed": fixed})
-        return velocity, tf.zeros_like(velocity), tf.zeros_like(velocity)
+    def start(self, tensors):
+        """The velocity to begin with, (1, *half, ndim)."""
+        if self.predicted is not None:
+            return self.predicted({name: tensors[name] for name in ("moving", "fixed")})
+        flow = tensors["flow"]
+        return tf.zeros((1, *[-(-n // 2) for n in flow.shape[1:-1]], flow.shape[-1]))
 
-    def _step(self, moving, fixed, start, state, count, learning_rate):
-        """The flow and the loss of a velocity, and the state after a step of Adam (Kingma and Ba 2015, algorithm 1)."""
-        velocity, mean, square = state
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(velocity)
-            if self.integrated is None:
-                flow, field = corrected(start, velocity), None
-            else:
-                flow, field = self.integrated([velocity, fixed])
-            prediction = Prediction(flow=flow, velocity=field)
-            terms = self.objective.terms(Pair(moving=moving, fixed=fixed), prediction)
-            # The loss is a mean over the voxels; times their number, its gradient is of a size that neither Adam's
-            # epsilon nor the half precision of an extractor swallows, whatever the size of the image.
-            scaled = terms["loss"] * tf.cast(tf.size(fixed), tf.float32)
-        gradient = tape.gradient(scaled, velocity)
-        mean = BETA1 * mean + (1 - BETA1) * gradient
-        square = BETA2 * square + (1 - BETA2) * tf.square(gradient)
-        unbiased = mean / (1 - BETA1**count), square / (1 - BETA2**count)
-        moved = velocity - learning_rate * unbiased[0] / (tf.sqrt(unbiased[1]) + EPSILON)
-        return flow, terms, (moved, mean, square)
+    def _flow_of(self, velocity, tensors):
+        if self.integrated is None:
+            return corrected(tensors["flow"], velocity), None
+        return self.integrated([velocity, tensors["fixed"]])
 
 
 def corrected(flow, velocity):

@@ -22,9 +22,18 @@ class Solver:
         image_fit: how images of another size are brought to `shape` (`deepsim_tf.grids`), or None.
         spacing: size of a voxel of that grid in mm, one number an axis; None: unknown, or any.
         orientation: where the axes of that grid point, as in "RAS"; None: unknown, or any.
+        settings: dict of what makes this solver give what it gives, for registration.json.
+        own_grids: whether the two images of a pair may have grids of their own (`Pair.placement`); else they are
+            brought to one.
     """
 
     shape, channels, intensity, image_fit, spacing, orientation = (None,) * 6
+    own_grids = False
+
+    @property
+    def settings(self):
+        """See the class."""
+        return {}
 
     @property
     def ndim(self):

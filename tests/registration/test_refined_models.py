@@ -21,7 +21,7 @@ def test_one_graph_serves_all_pairs_and_threads(model, shifted):
     alone = [
         refine_flow(model, *pair, zero(), steps=3 + k, learning_rate=0.1 / (1 + k))[0] for k, pair in enumerate(pairs)
     ]
-    assert _refinement(model).step.experimental_get_tracing_count() == 1
+    assert _refinement(model).descent.graphs == 1
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         jobs = [
             pool.submit(refine_flow, model, *pair, zero(), steps=3 + k, learning_rate=0.1 / (1 + k))
@@ -29,7 +29,7 @@ def test_one_graph_serves_all_pairs_and_threads(model, shifted):
         ]
         for job, flow in zip(jobs, alone, strict=True):
             np.testing.assert_allclose(job.result()[0], flow, atol=1e-6)
-    assert _refinement(model).step.experimental_get_tracing_count() == 1
+    assert _refinement(model).descent.graphs == 1
 
 
 def test_a_model_compiled_anew_has_its_new_loss_without_a_supervised_term_and_is_let_go(shifted):

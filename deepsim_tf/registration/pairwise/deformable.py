@@ -1,0 +1,96 @@
+"""The deformable part of a registration without training: a velocity, from coarse grids to fine ones."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from deepsim_tf.layers import integrate, resize
+from deepsim_tf.losses import DeepSim
+from deepsim_tf.registration.pairwise.descent import Descent, minimise
+from deepsim_tf.registration.pairwise.levels import level_of
+
+COARSER = 2  # voxels of the image for one of the velocity, on every axis
+SMALLEST = 16  # voxels on the longest axis of a grid; what would be coarser is left out
+PATIENCE, TOLERANCE = 10, 1e-3  # a grid is left where the loss fell by no more than that in so many steps
+
+
+class DeformableStage:
+    """Finds the displacement between two images on one grid.
+
+    Args:
+        objective: an Objective, whose regularisers see the velocity. Features of a network are those of the images at
+            full size, on every grid of the velocity; other similarities see images as coarse as the grid.
+        int_steps: squarings of the integration; 0 takes the field as the displacement.
+        learning_rate: of Adam, in voxels of the velocity's grid.
+    """
+
+    def __init__(self, objective, int_steps, learning_rate):
+        self.int_steps, self.learning_rate = int_steps, learning_rate
+        self.full_size = any(isinstance(loss, DeepSim) for loss, _ in objective.similarity)
+        self.descent = Descent(objective, self._flow_of, any_size=True)
+
+    def _flow_of(self, velocity, tensors):
+        return displaced(velocity, tf.shape(tensors["fixed"])[1:-1], self.int_steps), velocity
+
+    def __call__(self, images, spacing, *, steps, resolution=None):
+        """Minimise the objective.
+
+        Args:
+            images: {"moving", "fixed"}: (*spatial, channels) float32, and optionally "moving_mask", "fixed_mask"
+                (*spatial).
+            spacing: length of the voxels on each axis.
+            steps: at most, on each grid, coarse to fine; each grid is twice as fine as the one before.
+            resolution: length of the voxels of the last grid; None: the shortest of the image's.
+
+        Returns:
+            (displacement, inverse, told): both (*spatial, ndim) in voxels, with p + displacement(p) and its inverse;
+            and a list of dicts, one for each grid.
+
+        Raises:
+            ValueError: a loss that is not finite.
+        """
+        shape = images["fixed"].shape[:-1]
+        finest = max(float(np.min(spacing)), resolution or 0)
+        voxels = [finest * 2**k for k in reversed(range(len(steps)))]
+        levels = [(level_of(shape, spacing, voxel), most) for voxel, most in zip(voxels, steps, strict=True)]
+        levels = [pair for pair in levels if max(pair[0].shape) >= SMALLEST] or levels[-1:]
+        velocity, told = None, []
+        for level, most in levels:
+            seen = level_of(shape, spacing, 0) if self.full_size else level
+            tensors = {name: _on(seen, image) for name, image in images.items()}
+            grid = tuple(max(-(-n // COARSER), 2) for n in level.shape)
+            found = minimise(
+                self.descent,
+                tensors,
+                tf.zeros((1, *grid, len(grid))) if velocity is None else rescaled(velocity, grid),
+                steps=most,
+                learning_rate=lambda k, most=most: self.learning_rate * (1 + math.cos(math.pi * k / (most + 1))) / 2,
+                patience=PATIENCE,
+                tolerance=TOLERANCE,
+            )
+            velocity = found.field
+            losses = found.history["loss"]
+            if not losses:
+                raise ValueError("The loss of the two images is not finite before any step. Check their intensities.")
+            told.append({"grid": list(level.shape), "steps": len(losses) - 1, **found.history})
+        back = displaced(-velocity, shape, self.int_steps)[0].numpy()
+        return rescaled(found.flow, shape)[0].numpy(), back, told
+
+
+def displaced(velocity, shape, int_steps):
+    """The displacement (1, *shape, ndim) of a velocity (1, *grid, ndim) on a coarser grid, each in its own voxels."""
+    return rescaled(integrate(velocity, int_steps=int_steps), shape)
+
+
+def rescaled(field, shape):
+    """A field on another grid over the same space, in voxels of that grid."""
+    old, new = (tf.cast(size, tf.float32) for size in (tf.shape(field)[1:-1], shape))
+    return resize(field, [shape[d] for d in range(field.shape[-1])]) * (new / old)
+
+
+def _on(level, image):
+    """An image, or a mask (*spatial), on a grid, with a batch axis."""
+    if image.ndim == len(level.shape):
+        return tf.constant(level.of(image[..., None])[None, ..., 0])
+    return tf.constant(level.of(image)[None])
