@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from deepsim_tf.layers import integrate, resize
+from deepsim_tf.layers import integrate, resize, warp
 from deepsim_tf.losses import DeepSim
 from deepsim_tf.registration.pairwise.descent import Descent, minimise
 from deepsim_tf.registration.pairwise.levels import level_of
@@ -28,7 +28,7 @@ class DeformableStage:
     def __init__(self, objective, int_steps, learning_rate):
         self.int_steps, self.learning_rate = int_steps, learning_rate
         self.full_size = any(isinstance(loss, DeepSim) for loss, _ in objective.similarity)
-        self.descent = Descent(objective, self._flow_of, any_size=True)
+        self.descent = Descent(objective, self._flow_of, any_size=not self.full_size)
 
     def _flow_of(self, velocity, tensors):
         return displaced(velocity, tf.shape(tensors["fixed"])[1:-1], self.int_steps), velocity
@@ -74,13 +74,29 @@ class DeformableStage:
             if not losses:
                 raise ValueError("The loss of the two images is not finite before any step. Check their intensities.")
             told.append({"grid": list(level.shape), "steps": len(losses) - 1, **found.history})
-        back = displaced(-velocity, shape, self.int_steps)[0].numpy()
-        return rescaled(found.flow, shape)[0].numpy(), back, told
+        displacement = rescaled(found.flow, shape)
+        back = inverted(displacement, displaced(-velocity, shape, self.int_steps))
+        return displacement[0].numpy(), back[0].numpy(), told
 
 
 def displaced(velocity, shape, int_steps):
     """The displacement (1, *shape, ndim) of a velocity (1, *grid, ndim) on a coarser grid, each in its own voxels."""
     return rescaled(integrate(velocity, int_steps=int_steps), shape)
+
+
+def inverted(displacement, inverse, iterations=3):
+    """An inverse displacement, made exacter by fixed-point iterations, e = -u o (id + e), where these come closer.
+
+    The integral of the reversed velocity is the inverse on the velocity's grid, and not quite so between its voxels.
+    """
+    moved = warp(displacement, inverse)
+    for _ in range(iterations):
+        closer = -moved
+        moved_closer = warp(displacement, closer)
+        gaps = (tf.norm(e + u, axis=-1, keepdims=True) for e, u in ((inverse, moved), (closer, moved_closer)))
+        better = tf.greater(*gaps)
+        inverse, moved = (tf.where(better, *pair) for pair in ((closer, inverse), (moved_closer, moved)))
+    return inverse
 
 
 def rescaled(field, shape):
