@@ -4,23 +4,20 @@ import numpy as np
 
 from deepsim_tf.grids.affine import split
 from deepsim_tf.grids.world import lps
-from deepsim_tf.inference.field import PIXELS
 
 
-def write_affine(affine, path, unit):
+def write_affine(affine, path):
     """Write an affine map from points of the fixed to points of the moving image.
 
     Args:
-        affine: (ndim + 1, ndim + 1), in the world (`grids.world`): mm, right - anterior - superior; or pixels, in the
-            order of the array's axes.
+        affine: (ndim + 1, ndim + 1), in the world (`grids.world`), mm or pixels. In the file it is in ITK's left -
+            posterior - superior, or in ITK's order of pixels, column before row.
         path: of the file, `.txt` or `.tfm`.
-        unit: "mm", written in ITK's left - posterior - superior; or "pixels", written in ITK's order, column before
-            row.
     """
     ndim = len(affine) - 1
-    order = np.fliplr(np.eye(ndim)) if unit == PIXELS else np.diag(lps(np.ones(ndim)))
+    to_itk = np.diag(lps(np.ones(ndim)))
     matrix, offset = split(affine)
-    parameters = [*(order @ matrix @ order.T).ravel(), *(order @ offset)]
+    parameters = [*(to_itk @ matrix @ to_itk).ravel(), *(to_itk @ offset)]
     lines = [
         "#Insight Transform File V1.0",
         "#Transform 0",

@@ -18,6 +18,7 @@ from deepsim_tf.inference.pair import register_pair
 from deepsim_tf.inference.picture import save_picture
 from deepsim_tf.intensity.rules import parse_rule
 from deepsim_tf.registration.loading import open_solver
+from deepsim_tf.registration.solver import Solver
 
 REPORT = "registration.json"  # the last file of a folder to be written, and the sign that it is whole
 
@@ -89,7 +90,7 @@ def write_registration(model, moving, fixed, out, settings, warn, loading=0.0):
 def settings_of(model, moving, fixed, *, refine, align, intensity):
     """What makes a registration this one and no other; the first entries of registration.json."""
     named = isinstance(model, (str, os.PathLike))
-    own = getattr(model, "settings", None)
+    own = model.describe() if isinstance(model, Solver) else {}
     model = str(Path(model).absolute()) if named else type(model).__name__
     files = {
         name: ";".join(str(path.absolute()) for path in files_of(os.fspath(named)))
@@ -135,7 +136,7 @@ def _write(found, folder, moving, fixed):
         write_field(found.inverse, folder / names["inverse_flow"])
     if found.affine is not None:
         names["affine"] = "affine.txt"
-        write_affine(found.affine, folder / names["affine"], found.field.unit)
+        write_affine(found.affine, folder / names["affine"])
     save_picture(folder / names["picture"], found.images, found.field, title=_title(found.numbers, moving, fixed))
     return names
 

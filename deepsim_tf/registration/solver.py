@@ -22,7 +22,6 @@ class Solver:
         image_fit: how images of another size are brought to `shape` (`deepsim_tf.grids`), or None.
         spacing: size of a voxel of that grid in mm, one number an axis; None: unknown, or any.
         orientation: where the axes of that grid point, as in "RAS"; None: unknown, or any.
-        settings: dict of what makes this solver give what it gives, for registration.json.
         own_grids: whether the two images of a pair may have grids of their own (`Pair.placement`); else they are
             brought to one.
     """
@@ -30,9 +29,8 @@ class Solver:
     shape, channels, intensity, image_fit, spacing, orientation = (None,) * 6
     own_grids = False
 
-    @property
-    def settings(self):
-        """See the class."""
+    def describe(self):
+        """What makes this solver give what it gives, as a dict for registration.json; empty where its file says so."""
         return {}
 
     @property

@@ -8,7 +8,7 @@ import tensorflow as tf
 from deepsim_tf.layers import integrate, resize, warp
 from deepsim_tf.losses import DeepSim
 from deepsim_tf.registration.pairwise.descent import Descent, minimise
-from deepsim_tf.registration.pairwise.levels import level_of
+from deepsim_tf.registration.pairwise.levels import level_of, tensors_on
 
 COARSER = 2  # voxels of the image for one of the velocity, on every axis
 SMALLEST = 16  # voxels on the longest axis of a grid; what would be coarser is left out
@@ -58,7 +58,7 @@ class DeformableStage:
         velocity, told = None, []
         for level, most in levels:
             seen = level_of(shape, spacing, 0) if self.full_size else level
-            tensors = {name: _on(seen, image) for name, image in images.items()}
+            tensors = tensors_on(images, {"moving": seen, "fixed": seen})
             grid = tuple(max(-(-n // COARSER), 2) for n in level.shape)
             found = minimise(
                 self.descent,
@@ -103,10 +103,3 @@ def rescaled(field, shape):
     """A field on another grid over the same space, in voxels of that grid."""
     old, new = (tf.cast(size, tf.float32) for size in (tf.shape(field)[1:-1], shape))
     return resize(field, [shape[d] for d in range(field.shape[-1])]) * (new / old)
-
-
-def _on(level, image):
-    """An image, or a mask (*spatial), on a grid, with a batch axis."""
-    if image.ndim == len(level.shape):
-        return tf.constant(level.of(image[..., None])[None, ..., 0])
-    return tf.constant(level.of(image)[None])

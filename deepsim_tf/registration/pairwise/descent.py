@@ -8,9 +8,9 @@ import math
 
 import tensorflow as tf
 
-from deepsim_tf.layers.compiled import without_xla
 from deepsim_tf.layers.determinant import jacobian_determinant
 from deepsim_tf.registration.pairwise.adam import Adam
+from deepsim_tf.registration.pairwise.any_size import AnySize
 from deepsim_tf.registration.prediction import Pair, Prediction
 
 LARGE = 2**18  # voxels of a grid from which compiling for its own size pays within a pair
@@ -29,13 +29,12 @@ class Descent:
 
     def __init__(self, objective, flow_of, *, any_size=False):
         self.objective, self.flow_of, self.any_size = objective, flow_of, any_size
-        self._of_one_size = tf.function(self._step, autograph=False)
-        self._of_any_size = {}
+        self._of_one_size, self._of_any_size = tf.function(self._step, autograph=False), AnySize(self._step)
 
     @property
     def graphs(self):
         """How many graphs were traced."""
-        return self._of_one_size.experimental_get_tracing_count() + len(self._of_any_size)
+        return self._of_one_size.experimental_get_tracing_count() + len(self._of_any_size.graphs)
 
     def step(self, tensors, field, state, count, learning_rate):
         """Evaluate a field, and move it for the next.
@@ -55,14 +54,7 @@ class Descent:
         arguments = (tensors, field, state, tf.constant(float(count)), tf.constant(float(learning_rate)))
         if not self.any_size or tensors["fixed"].shape[1:-1].num_elements() >= LARGE:
             return self._of_one_size(*arguments)
-        ndim = field.shape[-1]
-        key = tuple((name, tuple(_any_size(tensor, ndim).shape)) for name, tensor in sorted(tensors.items()))
-        if key not in self._of_any_size:
-            with without_xla():
-                function = tf.function(self._step, autograph=False)
-                specs = tf.nest.map_structure(lambda tensor: _any_size(tensor, ndim), arguments)
-                self._of_any_size[key] = function.get_concrete_function(*specs)
-        return self._of_any_size[key](*arguments)
+        return self._of_any_size(field.shape[-1], *arguments)
 
     def _step(self, tensors, field, state, count, learning_rate):
         masks = {name: tensors.get(name) for name in ("moving_mask", "fixed_mask")}
@@ -77,13 +69,6 @@ class Descent:
         moved, state = Adam.moved(field, tape.gradient(scaled, field), state, count, learning_rate)
         folds = tf.reduce_mean(tf.cast(jacobian_determinant(flow) <= 0, tf.float32))
         return flow, terms, folds, moved, state
-
-
-def _any_size(tensor, ndim):
-    """The TensorSpec of a number, or of a tensor (batch, *spatial) or (batch, *spatial, channels) of open sizes."""
-    shape = list(tensor.shape)
-    shape[1 : 1 + ndim] = [None] * len(shape[1 : 1 + ndim])
-    return tf.TensorSpec(shape, tensor.dtype)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -3,13 +3,14 @@
 import numpy as np
 
 from deepsim_tf import checks
-from deepsim_tf.grids.affine import joined, mapped
+from deepsim_tf.grids.affine import mapped
 from deepsim_tf.grids.sampling import onto_grid, sample_at
 from deepsim_tf.layers import voxel_grid
 from deepsim_tf.losses import DeepSim, Diffusion, LocalNCC
 from deepsim_tf.registration.objective import objective
-from deepsim_tf.registration.pairwise.affine import AffineStage, Frame
+from deepsim_tf.registration.pairwise.affine import AffineStage
 from deepsim_tf.registration.pairwise.deformable import DeformableStage
+from deepsim_tf.registration.pairwise.frame import frame_of
 from deepsim_tf.registration.prediction import Prediction
 from deepsim_tf.registration.solver import Solver
 
@@ -88,9 +89,8 @@ class PairwiseOptimizer(Solver):
         """See `Solver.objective`."""
         return self._objective
 
-    @property
-    def settings(self):
-        """See `Solver`."""
+    def describe(self):
+        """See `Solver.describe`."""
         terms = {
             name: [[loss.name, factor] for loss, factor in getattr(self._objective, name)]
             for name in ("similarity", "regularizer")
@@ -117,30 +117,28 @@ class PairwiseOptimizer(Solver):
                 "PairwiseOptimizer expects images of one dimension and number of channels. Received: moving.shape="
                 f"{moving.shape}, fixed.shape={fixed.shape}."
             )
-        masks = [
-            [None] * len(fixed) if mask is None else np.asarray(mask, np.float32)
-            for mask in (pair.moving_mask, pair.fixed_mask)
-        ]
-        frame = _frame(pair, moving.shape[1:-1], fixed.shape[1:-1])
-        found = [self._solve(frame, *one) for one in zip(moving, fixed, *masks, strict=True)]
+        images = {"moving": moving, "fixed": fixed}
+        for name in ("moving_mask", "fixed_mask"):
+            if getattr(pair, name) is not None:
+                images[name] = np.asarray(getattr(pair, name), np.float32)
+        frame = frame_of(pair)
+        found = [self._solve(frame, {name: batch[k] for name, batch in images.items()}) for k in range(len(fixed))]
         flow, affine, inverse, told = zip(*found, strict=True)
         extra = {"optimization": list(told), "inverse": list(inverse)}
         return Prediction(flow=np.stack(flow), affine=np.stack(affine), extra=extra)
 
-    def _solve(self, frame, moving, fixed, moving_mask, fixed_mask):
+    def _solve(self, frame, images):
         """One pair: its flow, affine map, inverse and what is told."""
         told, affine, shape = {}, frame.placement, frame.fixed_shape
         kinds = self.transform.split("+")
         if kinds[0] != "deformable":
-            masks = {"moving_mask": moving_mask, "fixed_mask": fixed_mask}
-            affine, told["affine"] = self.affine_stage(moving, fixed, frame, transform=kinds[0], **masks)
+            affine, told["affine"] = self.affine_stage(images, frame, transform=kinds[0])
         points = voxel_grid(shape).numpy().astype(float)
         u = back = np.zeros_like(points)
         if kinds[-1] == "deformable":
-            images = self._on_fixed(frame, affine, moving, fixed, moving_mask, fixed_mask, points)
-            u, back, told["deformable"] = self.deformable_stage(
-                images, frame.spacing, steps=self.steps, resolution=self.resolution
-            )
+            together = _on_fixed(images, frame, affine, points)
+            limits = {"steps": self.steps, "resolution": self.resolution}
+            u, back, told["deformable"] = self.deformable_stage(together, frame.spacing, **limits)
         flow = (mapped(points + u, affine) - points).astype(np.float32)
         inverse = None
         if kinds[-1] != "deformable" or self.int_steps:
@@ -149,33 +147,19 @@ class PairwiseOptimizer(Solver):
             inverse = (start + sample_at(np.asarray(back, np.float32), start) - voxels).astype(np.float32)
         return flow, affine, inverse, told
 
-    @staticmethod
-    def _on_fixed(frame, affine, moving, fixed, moving_mask, fixed_mask, points):
-        """The images of the deformable part: the moving one as the affine map brings it to the fixed grid."""
-        ndim, last = frame.ndim, np.array(frame.moving_shape) - 1
-        if frame.moving_shape == frame.fixed_shape and (affine == np.eye(ndim + 1)).all():
-            moved = lambda array: array  # noqa: E731  (as it is, and not interpolated)
-        else:
-            moved = lambda array: onto_grid(array, np.linalg.inv(affine), frame.fixed_shape)  # noqa: E731
-        images = {"moving": moved(moving), "fixed": fixed}
-        sent = mapped(points, affine)
-        inside = ((sent >= -0.5) & (sent <= last + 0.5)).all(axis=-1).astype(np.float32)
-        weights = inside if fixed_mask is None else inside * fixed_mask
-        if not (weights == 1).all():
-            images["fixed_mask"] = weights
-        if moving_mask is not None:
-            images["moving_mask"] = moved(moving_mask)
-        return images
 
-
-def _frame(pair, moving_shape, fixed_shape):
-    """The Frame of a Pair: where nothing is said, the centres of both images coincide."""
-    ndim = len(fixed_shape)
-    placement = pair.placement
-    if placement is None:
-        placement = joined(np.eye(ndim), (np.array(moving_shape) - np.array(fixed_shape)) / 2)
-    spacing = np.ones(ndim) if pair.spacing is None else np.asarray(pair.spacing, float)
-    return Frame(tuple(fixed_shape), tuple(moving_shape), spacing, np.asarray(placement, float))
+def _on_fixed(images, frame, affine, points):
+    """The images of the deformable part: the moving one as the affine map brings it to the fixed grid."""
+    together, to_grid = dict(images), np.linalg.inv(affine)
+    same = frame.moving_shape == frame.fixed_shape and (affine == np.eye(frame.ndim + 1)).all()
+    for name in ("moving", "moving_mask"):
+        if name in images and not same:  # else as it is, and not interpolated
+            together[name] = onto_grid(images[name], to_grid, frame.fixed_shape)
+    sent = mapped(points, affine)
+    inside = ((sent >= -0.5) & (sent <= np.array(frame.moving_shape) - 0.5)).all(axis=-1)
+    if not inside.all():  # beyond the moving image nothing is known
+        together["fixed_mask"] = inside * together.get("fixed_mask", np.float32(1))
+    return together
 
 
 def _steps(steps, levels):

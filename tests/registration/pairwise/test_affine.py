@@ -7,7 +7,9 @@ from scipy.spatial.transform import Rotation
 
 from deepsim_tf.grids.affine import joined, mapped
 from deepsim_tf.registration import objective
-from deepsim_tf.registration.pairwise.affine import AffineStage, Frame, count, maps_of
+from deepsim_tf.registration.pairwise.affine import AffineStage
+from deepsim_tf.registration.pairwise.frame import Frame
+from deepsim_tf.registration.pairwise.poses import count, maps_of
 
 
 def texture(shape, seed=0):
@@ -72,11 +74,11 @@ def test_a_known_affine_map_is_found(case):
     fixed = affine_transform(moving, truth[:-1, :-1], truth[:-1, -1], order=1)
     frame = Frame(shape, shape, np.ones(len(shape)), np.eye(len(shape) + 1))
     found, told = AffineStage(objective("ncc").similarity)(
-        moving[..., None], fixed[..., None], frame, transform="affine"
+        {"moving": moving[..., None], "fixed": fixed[..., None]}, frame, transform="affine"
     )
     error = np.linalg.norm(mapped(corners(shape), found) - mapped(corners(shape), truth), axis=-1)
     assert error.max() < 1
-    assert told["after"] < told["before"] and told["levels"][-1]["grid"] == list(shape)
+    assert told["after"] < told["before"] and told["grids"][-1]["grid"] == list(shape)
 
 
 def test_voxels_of_unequal_length_and_another_grid_are_seen_in_the_world():
@@ -87,7 +89,7 @@ def test_voxels_of_unequal_length_and_another_grid_are_seen_in_the_world():
     fixed = affine_transform(moving, *[(world @ to_mm)[:2, k] for k in (slice(0, 2), 2)], output_shape=shape, order=1)
     frame = Frame(shape, (80, 64), fine, to_mm)
     stage = AffineStage(objective("ncc").similarity)
-    found, _ = stage(moving[..., None], fixed[..., None], frame, transform="rigid")
+    found, _ = stage({"moving": moving[..., None], "fixed": fixed[..., None]}, frame, transform="rigid")
     truth = world @ to_mm
     assert np.linalg.norm(mapped(corners(shape), found) - mapped(corners(shape), truth), axis=-1).max() < 1
     in_mm = (found @ np.linalg.inv(to_mm))[:2, :2]
@@ -99,7 +101,7 @@ def test_a_translation_is_nothing_else():
     fixed = affine_transform(moving, *[turned((48, 48), 10, 1.05, [3, 4])[:2, k] for k in (slice(0, 2), 2)], order=1)
     frame = Frame((48, 48), (48, 48), np.ones(2), np.eye(3))
     stage = AffineStage(objective("mse").similarity)
-    found, _ = stage(moving[..., None], fixed[..., None], frame, transform="translation")
+    found, _ = stage({"moving": moving[..., None], "fixed": fixed[..., None]}, frame, transform="translation")
     np.testing.assert_array_equal(found[:2, :2], np.eye(2))
     np.testing.assert_allclose(found[:2, 2], [3, 4], atol=1.5)
 
@@ -108,5 +110,5 @@ def test_a_translation_is_nothing_else():
 def test_identical_and_constant_images_stay_where_they_are(image):
     frame = Frame((40, 40), (40, 40), np.ones(2), np.eye(3))
     stage = AffineStage(objective("ncc").similarity)
-    found, _ = stage(image[..., None], image[..., None], frame, transform="affine")
+    found, _ = stage({"moving": image[..., None], "fixed": image[..., None]}, frame, transform="affine")
     np.testing.assert_array_equal(found, np.eye(3))

@@ -41,8 +41,8 @@ def error(found, flow):
 @pytest.mark.parametrize(("shape", "size"), [((64, 80), 4), ((28, 32, 24), 6)])
 def test_a_known_smooth_flow_is_found(shape, size):
     moving, fixed, flow = pair_of(shape, size)
-    result = ds.register(ds.PairwiseOptimizer(transform="deformable"), moving, fixed)
-    assert error(result["flow"], flow).mean() < 0.3 * error(0, flow).mean()
+    result = ds.register(ds.PairwiseOptimizer(transform="deformable", weight=0.3), moving, fixed)
+    assert error(result["flow"], flow).mean() < 0.25 * error(0, flow).mean()
     assert ds.metrics.folding_fraction(result["flow"]) == 0
     np.testing.assert_array_equal(result["affine"], np.eye(len(shape) + 1))
 
@@ -125,14 +125,8 @@ def test_what_a_mask_leaves_out_has_no_part():
     other[18:26, 22:30] = 0  # inside the mask, farther from its edge than the similarity looks
     optimizer = ds.PairwiseOptimizer("mse", weight=0.01, transform="deformable", steps=10)
     flows = [ds.register(optimizer, moving, image, fixed_mask=mask)["flow"] for image in (spoilt, other)]
+    np.testing.assert_allclose(*flows, atol=1e-4)
     assert np.abs(ds.register(optimizer, moving, spoilt)["flow"] - flows[0]).max() > 0.2
-    outside = ds.register(optimizer, moving, fixed)["flow"]
-    away = np.ones(fixed.shape, bool)
-    away[8:36, 12:40] = False
-    assert (
-        error(flows[0], outside)[away].max()
-        < error(ds.register(optimizer, moving, spoilt)["flow"], outside)[away].max()
-    )
 
 
 def test_two_similarities_are_summed_and_named_in_what_is_told():
