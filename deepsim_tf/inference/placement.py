@@ -56,6 +56,8 @@ def placement(geometry, moving, fixed):
         "rotation_degrees": rotation_between(geometry.fixed_affine, geometry.moving_affine),
         "coverage_by_grid": float(_inside(foregrounds[0] / sizes, geometry.grid).mean()),
     }
+    if geometry.own_grids:  # the solver looks for the place itself
+        return numbers, []
     return numbers, list(_doubts(numbers, distance / max(diagonal, 1e-9), geometry))
 
 

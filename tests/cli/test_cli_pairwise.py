@@ -41,7 +41,7 @@ def test_every_option_reaches_the_optimizer(pictures):
     assert main(f"register --moving a.tif --fixed b.tif --out out {options}".split()) == 0
     report = json.loads((pictures / "out" / "registration.json").read_text())
     solver = report["solver"]
-    assert solver.pop("learning_rate") > 0
+    assert solver.pop("learning_rate") > 0 and solver.pop("smoothing") > 0
     assert solver == {
         "similarity": [["mean_squared_error", 2.0], ["deepsim", 0.5]],
         "regularizer": [["bending_energy", 1.0]],

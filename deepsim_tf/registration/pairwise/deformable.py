@@ -23,12 +23,13 @@ class DeformableStage:
             full size, on every grid of the velocity; other similarities see images as coarse as the grid.
         int_steps: squarings of the integration; 0 takes the field as the displacement.
         learning_rate: of Adam, in voxels of the velocity's grid.
+        smoothing: standard deviation of the Gaussian that smooths the gradient, in voxels of the velocity's grid.
     """
 
-    def __init__(self, objective, int_steps, learning_rate):
+    def __init__(self, objective, int_steps, learning_rate, smoothing):
         self.int_steps, self.learning_rate = int_steps, learning_rate
         self.full_size = any(isinstance(loss, DeepSim) for loss, _ in objective.similarity)
-        self.descent = Descent(objective, self._flow_of, any_size=not self.full_size)
+        self.descent = Descent(objective, self._flow_of, smoothing=smoothing, any_size=not self.full_size)
 
     def _flow_of(self, velocity, tensors):
         return displaced(velocity, tf.shape(tensors["fixed"])[1:-1], self.int_steps), velocity

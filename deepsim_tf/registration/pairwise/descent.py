@@ -9,6 +9,7 @@ import math
 import tensorflow as tf
 
 from deepsim_tf.layers.determinant import jacobian_determinant
+from deepsim_tf.layers.gaussian import gaussian
 from deepsim_tf.registration.pairwise.adam import Adam
 from deepsim_tf.registration.pairwise.any_size import AnySize
 from deepsim_tf.registration.prediction import Pair, Prediction
@@ -23,12 +24,13 @@ class Descent:
         objective: an Objective.
         flow_of: a function of (field, tensors) that gives the flow, (1, *spatial, ndim), and the field that the
             regulariser sees, or None for the flow.
+        smoothing: standard deviation of the Gaussian that smooths the gradient, in voxels of the field's grid.
         any_size: whether one graph may serve grids of any size below `LARGE`, which spares the tracing. Else, and for
             a larger grid, each size gets its own, parts of which are compiled.
     """
 
-    def __init__(self, objective, flow_of, *, any_size=False):
-        self.objective, self.flow_of, self.any_size = objective, flow_of, any_size
+    def __init__(self, objective, flow_of, *, smoothing=0.0, any_size=False):
+        self.objective, self.flow_of, self.smoothing, self.any_size = objective, flow_of, smoothing, any_size
         self._of_one_size, self._of_any_size = tf.function(self._step, autograph=False), AnySize(self._step)
 
     @property
@@ -66,7 +68,8 @@ class Descent:
             # The loss is a mean over the voxels; times their number, its gradient is of a size that neither Adam's
             # epsilon nor the half precision of an extractor swallows, whatever the size of the image.
             scaled = terms["loss"] * tf.cast(tf.size(tensors["fixed"]), tf.float32)
-        moved, state = Adam.moved(field, tape.gradient(scaled, field), state, count, learning_rate)
+        gradient = gaussian(tape.gradient(scaled, field), self.smoothing)
+        moved, state = Adam.moved(field, gradient, state, count, learning_rate)
         folds = tf.reduce_mean(tf.cast(jacobian_determinant(flow) <= 0, tf.float32))
         return flow, terms, folds, moved, state
 

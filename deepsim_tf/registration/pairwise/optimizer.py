@@ -16,6 +16,7 @@ from deepsim_tf.registration.solver import Solver
 
 TRANSFORMS = ("translation", "rigid", "affine", "deformable", "affine+deformable")
 WEIGHT = 1.0  # of the regulariser
+SMOOTHING = 1.5  # of the gradient, in voxels of the velocity's grid
 STEPS = (60, 40, 20)  # on the last grids, coarse to fine; coarser ones have as many as the first
 
 
@@ -42,6 +43,7 @@ class PairwiseOptimizer(Solver):
         resolution: length of the voxels of the last grid, in the unit of the fixed image's (mm, or pixels). Default:
             those of the fixed image.
         learning_rate: of Adam in the deformable part, in voxels of the velocity's grid.
+        smoothing: standard deviation of the Gaussian that smooths the gradient of the velocity, in voxels of its grid.
 
     Example:
         >>> y, x = np.indices((64, 64))
@@ -67,6 +69,7 @@ class PairwiseOptimizer(Solver):
         steps=None,
         resolution=None,
         learning_rate=0.1,
+        smoothing=SMOOTHING,
     ):
         checks.known("transform", transform, TRANSFORMS)
         _whole("int_steps", int_steps, 0)
@@ -83,7 +86,9 @@ class PairwiseOptimizer(Solver):
         self.steps = _steps(steps, levels)
         of_any_scale = [term for term in self._objective.similarity if not isinstance(term[0], DeepSim)]
         self.affine_stage = AffineStage(of_any_scale or ((LocalNCC(), 1.0),))
-        self.deformable_stage = DeformableStage(self._objective, int_steps, learning_rate)
+        if not (isinstance(smoothing, (int, float)) and 0 <= smoothing < np.inf):
+            raise ValueError(f"smoothing must be a finite number, 0 or more. Received: smoothing={smoothing!r}.")
+        self.deformable_stage = DeformableStage(self._objective, int_steps, learning_rate, smoothing)
 
     def objective(self):
         """See `Solver.objective`."""
@@ -96,8 +101,9 @@ class PairwiseOptimizer(Solver):
             for name in ("similarity", "regularizer")
         }
         numbers = {name: getattr(self, name) for name in ("transform", "int_steps", "steps", "resolution")}
-        rate = self.deformable_stage.learning_rate
-        return {**terms, "weight": self._objective.weight, **numbers, "learning_rate": rate}
+        stage = self.deformable_stage
+        descent = {"learning_rate": stage.learning_rate, "smoothing": stage.descent.smoothing}
+        return {**terms, "weight": self._objective.weight, **numbers, **descent}
 
     def solve(self, pair):
         """See `Solver.solve`.

@@ -168,6 +168,7 @@ BAD = {
     "int_steps": ({"int_steps": 2.5}, "int_steps must be a whole number"),
     "resolution": ({"resolution": 0}, "resolution must be a finite number above 0"),
     "learning_rate": ({"learning_rate": float("nan")}, "learning_rate must be a finite number above 0"),
+    "smoothing": ({"smoothing": -1}, "smoothing must be a finite number, 0 or more"),
     "similarity": ({"similarity": "deepsim"}, "needs more than a name"),
     "weight": ({"weight": -1.0}, "weight of the regulariser must be a finite number"),
 }
