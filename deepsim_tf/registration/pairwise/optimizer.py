@@ -15,7 +15,7 @@ from deepsim_tf.registration.prediction import Prediction
 from deepsim_tf.registration.solver import Solver
 
 TRANSFORMS = ("translation", "rigid", "affine", "deformable", "affine+deformable")
-WEIGHT = 1.0  # of the regulariser
+WEIGHT = 0.5  # of the regulariser
 SMOOTHING = 1.5  # of the gradient, in voxels of the velocity's grid
 STEPS = (60, 40, 20)  # on the last grids, coarse to fine; coarser ones have as many as the first
 
@@ -33,7 +33,7 @@ class PairwiseOptimizer(Solver):
             is found with those that work on images of any scale, which features of a network do not; where there is
             no other, with `LocalNCC()`.
         regularizer: a Keras loss on (ignored, velocity), a name, or a list. Default: `Diffusion()`.
-        weight: of the regulariser. Default: 1.
+        weight: of the regulariser. Default: 0.5.
         transform: "translation", "rigid", "affine", "deformable" or "affine+deformable".
         int_steps: number of squarings of the integration; 0 takes the velocity for the displacement, which may fold
             and has no inverse.
