@@ -41,7 +41,8 @@ class DeformableStage:
             images: {"moving", "fixed"}: (*spatial, channels) float32, and optionally "moving_mask", "fixed_mask"
                 (*spatial).
             spacing: length of the voxels on each axis.
-            steps: at most, on each grid, coarse to fine; each grid is twice as fine as the one before.
+            steps: at most, on each grid from the coarsest on that is not left out; each is twice as fine as the one
+                before.
             resolution: length of the voxels of the last grid; None: the shortest of the image's.
 
         Returns:
@@ -54,10 +55,10 @@ class DeformableStage:
         shape = images["fixed"].shape[:-1]
         finest = max(float(np.min(spacing)), resolution or 0)
         voxels = [finest * 2**k for k in reversed(range(len(steps)))]
-        levels = [(level_of(shape, spacing, voxel), most) for voxel, most in zip(voxels, steps, strict=True)]
-        levels = [pair for pair in levels if max(pair[0].shape) >= SMALLEST] or levels[-1:]
+        levels = [level_of(shape, spacing, voxel) for voxel in voxels]
+        levels = [level for level in levels if max(level.shape) >= SMALLEST] or levels[-1:]
         velocity, told = None, []
-        for level, most in levels:
+        for level, most in zip(levels, steps, strict=False):  # a small image has fewer grids
             seen = level_of(shape, spacing, 0) if self.full_size else level
             tensors = tensors_on(images, {"moving": seen, "fixed": seen})
             grid = tuple(max(-(-n // COARSER), 2) for n in level.shape)
@@ -85,7 +86,7 @@ def displaced(velocity, shape, int_steps):
     return rescaled(integrate(velocity, int_steps=int_steps), shape)
 
 
-def inverted(displacement, inverse, iterations=3):
+def inverted(displacement, inverse, iterations=6):
     """An inverse displacement, made exacter by fixed-point iterations, e = -u o (id + e), where these come closer.
 
     The integral of the reversed velocity is the inverse on the velocity's grid, and not quite so between its voxels.

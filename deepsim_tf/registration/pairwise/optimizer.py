@@ -17,7 +17,7 @@ from deepsim_tf.registration.solver import Solver
 TRANSFORMS = ("translation", "rigid", "affine", "deformable", "affine+deformable")
 WEIGHT = 0.5  # of the regulariser
 SMOOTHING = 1.5  # of the gradient, in voxels of the velocity's grid
-STEPS = (60, 40, 20)  # on the last grids, coarse to fine; coarser ones have as many as the first
+STEPS = (60, 40, 20)  # on the grids, coarse to fine; further ones have as many as the last
 
 
 class PairwiseOptimizer(Solver):
@@ -39,7 +39,7 @@ class PairwiseOptimizer(Solver):
             and has no inverse.
         levels: number of grids of the deformable part, each twice as fine as the one before; the last is the image's.
         steps: of Adam at most on each grid of the deformable part, one number or a list, coarse to fine. Default: 60,
-            40 and 20 on the last three.
+            40, and 20 on the others. Grids of fewer than 16 voxels are left out.
         resolution: length of the voxels of the last grid, in the unit of the fixed image's (mm, or pixels). Default:
             those of the fixed image.
         learning_rate: of Adam in the deformable part, in voxels of the velocity's grid.
@@ -171,7 +171,7 @@ def _on_fixed(images, frame, affine, points):
 def _steps(steps, levels):
     """The most steps on each grid, coarse to fine."""
     if steps is None:
-        return [STEPS[max(k, 0)] for k in range(len(STEPS) - levels, len(STEPS))]
+        return [STEPS[min(k, len(STEPS) - 1)] for k in range(levels)]
     listed = list(steps) if isinstance(steps, (list, tuple)) else [steps] * levels
     if len(listed) != levels:
         raise ValueError(f"steps must be one number, or one for each of {levels} levels. Received: steps={steps!r}.")
