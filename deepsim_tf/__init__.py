@@ -8,7 +8,7 @@ from deepsim_tf import _compat  # noqa: F401, I001  (first: it repairs VoxelMorp
 from deepsim_tf import augmentation, data, distribute, inference, layers, losses, metrics, models
 from deepsim_tf.evaluation import evaluate
 from deepsim_tf.export import export
-from deepsim_tf.inference import register
+from deepsim_tf.inference import register, register_series
 from deepsim_tf.registration import PairwiseOptimizer
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "metrics",
     "models",
     "register",
+    "register_series",
 ]
 __version__ = "0.1.0"

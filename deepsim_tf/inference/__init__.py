@@ -13,6 +13,7 @@ from deepsim_tf.inference.files import register_files
 from deepsim_tf.inference.flow_files import compose_files, invert_file, warp_file
 from deepsim_tf.inference.geometry import Geometry, place
 from deepsim_tf.inference.pair import Registered, register_pair
+from deepsim_tf.inference.series import register_series
 from deepsim_tf.registration.loading import open_solver
 from deepsim_tf.registration.refined import Refined, refine_flow
 
@@ -35,6 +36,7 @@ __all__ = [
     "register_files",
     "register_pair",
     "register_pairs",
+    "register_series",
     "warp_array",
     "warp_file",
     "warp_image",
