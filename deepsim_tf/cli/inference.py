@@ -8,6 +8,8 @@ from deepsim_tf.cli.pairwise import PAIRWISE, solver_of
 from deepsim_tf.inference.geometry import ALIGN
 from deepsim_tf.intensity.rules import RULES
 
+DOUBTFUL = 3  # exit code: everything is written, and somebody should look at it
+
 
 class OneOrMany(click.Command):
     """A command on one pair of files, or on a table of pairs."""
@@ -69,7 +71,7 @@ def register(model, moving, fixed, pairs, out, verbose, refine, align, intensity
     Writes the warped image with the fixed image's header, flow.nii.gz (mm, for ANTs, ITK and 3-D Slicer), the
     log-Jacobian, the similarity map,
     overview.png and registration.json; without a model also inverse_flow.nii.gz and affine.txt, a transform of ITK.
-    Exit codes: 0 done, 1 some pairs of a batch failed, 2 wrong usage or input.
+    Exit codes: 0 done, 1 some pairs of a batch failed, 2 wrong usage or input, 3 done, and a result is doubtful.
     """
     solver, options = solver_of(model, pairwise), {"refine": refine, "align": align, "intensity": intensity}
     if pairs is None:
@@ -79,13 +81,15 @@ def register(model, moving, fixed, pairs, out, verbose, refine, align, intensity
         if verbose:
             click.echo(_sentence(report))
             click.echo(f"Wrote {out}: {', '.join([*report['files'].values(), 'registration.json'])}")
-        return 0
+        return DOUBTFUL if report["doubtful"] else 0
     table = inference.register_pairs(solver, pairs, out, **options, verbose=verbose)
     failed = table[table["status"] == "failed"]
     for row in failed.itertuples():
         click.echo(f"{row.name}: failed: {row.reason}", err=True)
     click.echo(f"{len(table) - len(failed)} of {len(table)} pairs registered. Wrote {out}/summary.csv")
-    return 1 if len(failed) else 0
+    if len(failed):
+        return 1
+    return DOUBTFUL if table["doubtful"].any() else 0
 
 
 @click.command()

@@ -181,4 +181,5 @@ def _numbers(report):
         "unit": report["displacement"]["unit"],
         "seconds": report["seconds"]["all"],
         "warnings": len(report["warnings"]),
+        "doubtful": report["doubtful"],
     }

@@ -74,9 +74,10 @@ def write_registration(model, moving, fixed, out, settings, warn, loading=0.0):
     """
     out, started = Path(out), time.perf_counter() - loading
     found = register_pair(model, moving, fixed, **settings["settings"])
-    for sentence in found.warnings:
+    for sentence in (*found.warnings, *found.doubts):
         warn(sentence)
-    report = {**settings, **found.numbers, "warnings": found.warnings}
+    report = {**settings, **found.numbers, "warnings": [*found.warnings, *found.doubts]}
+    report["doubtful"] = bool(found.doubts)
     remove_leftovers(out)
     with written_aside(out) as aside:
         aside.mkdir()

@@ -11,6 +11,7 @@ from deepsim_tf.grids.sampling import spread
 from deepsim_tf.grids.world import is_world, lps
 from deepsim_tf.inference.apply import warp_array
 from deepsim_tf.inference.arrays import warp_image
+from deepsim_tf.inference.doubts import doubts, outside_share
 from deepsim_tf.inference.field import Field, field_of
 from deepsim_tf.inference.geometry import Geometry, place
 from deepsim_tf.inference.image_files import header_of, scaled_voxels, source_of, stored_voxels
@@ -36,6 +37,7 @@ class Registered:
             the model's grid.
         numbers: dict for registration.json.
         warnings: sentences about what is doubtful in the input.
+        doubts: sentences about what is doubtful in the result.
         images: {"fixed", "moving", "warped"} (*spatial, channels) float32 under the intensity rule, all on the fixed
             grid, for pictures.
         geometry: the Geometry.
@@ -49,6 +51,7 @@ class Registered:
     similarity_map: np.ndarray | None
     numbers: dict
     warnings: list
+    doubts: list
     images: dict
     geometry: Geometry
 
@@ -99,9 +102,13 @@ def register_pair(solver, moving, fixed, *, refine=0, align="headers", intensity
     images = {"fixed": scaled["fixed"], "moving": warp_array(scaled["moving"], geometry.moving_affine, before)}
     images["warped"] = warp_array(scaled["moving"], geometry.moving_affine, field)
     mean, largest = field.lengths()
+    affine, folds = _in_world(prediction, geometry), float(np.mean(determinant <= 0))
+    outside = outside_share(field, geometry.moving_affine, geometry.moving_shape)
+    found = {"similarity": similarity, "folds": folds, "affine": affine, "outside": outside, "images": scaled}
     numbers = {
         "similarity": similarity,
-        "folds": float(np.mean(determinant <= 0)),
+        "folds": folds,
+        "outside": outside,
         "sd_log_jacobian": float(np.std(log_jacobian, dtype=np.float64)),
         "displacement": {"mean": mean, "max": largest, "unit": field.unit},
         "placement": overlap,
@@ -123,13 +130,14 @@ def register_pair(solver, moving, fixed, *, refine=0, align="headers", intensity
         warped=warp_array(stored_voxels(sources["moving"], solver.channels), geometry.moving_affine, field),
         field=field,
         inverse=_inverse(prediction, geometry),
-        affine=_in_world(prediction, geometry),
+        affine=affine,
         log_jacobian=log_jacobian,
         similarity_map=None
         if map_on_grid is None
         else spread(map_on_grid, geometry.fixed_to_grid, geometry.fixed_shape),
         numbers=numbers,
         warnings=warnings,
+        doubts=list(doubts(field=field, **found)),
         images=images,
         geometry=geometry,
     )

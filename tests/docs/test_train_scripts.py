@@ -110,6 +110,8 @@ def test_register_writes_the_warped_image(runs, tmp_path):
     files = ["--moving", tmp_path / "moving.npy", "--fixed", tmp_path / "fixed.npy"]
     run("register.py", "--model", runs / "deepsim", *files, "--out", tmp_path / "out")
     assert (tmp_path / "out" / "registration.json").is_file()
+    run("register.py", *files, "--transform", "translation", "--out", tmp_path / "alone")
+    assert "PairwiseOptimizer" in (tmp_path / "alone" / "registration.json").read_text()
 
 
 def test_export_writes_a_version(runs, tmp_path):

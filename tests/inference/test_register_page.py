@@ -48,14 +48,16 @@ def make_files():
 def test_the_page_on_registering_files_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     make_files()
+    namespace = {}
     for language, text in BLOCKS:
         if language == "csv":
             pathlib.Path("pairs.csv").write_text(text, encoding="utf-8")
         elif language == "python":
-            exec(compile(text, "register.md", "exec"), {})
+            exec(compile(text, "register.md", "exec"), namespace)
         else:
             for line in text.splitlines():
-                assert main(shlex.split(line)[1:]) == 0, (line, capsys.readouterr())
+                done = (0, 3) if "--model" in line else (0,)  # these networks are untrained, and doubtful
+                assert main(shlex.split(line)[1:]) in done, (line, capsys.readouterr())
     results = pathlib.Path("results")
     written = {path.name for path in (results / "brains").iterdir()}
     assert written == {"warped.nii.gz", "flow.nii.gz", "log_jacobian.nii.gz", "overview.png", "registration.json"}

@@ -150,7 +150,7 @@ def test_an_answer_cut_short_is_refused(server, refused):
     # Without a length only the zip itself can tell.
     refused(
         server(content[:9000], length=False),
-        r"gave no complete zip: .* Received 9000 bytes that begin with b'PK.* pass another url",
+        r"gave no complete zip: .* Received 9000 bytes that begin with b['\"]PK.* pass another url",
     )
 
 
