@@ -4,7 +4,8 @@
 
 Data: two images as NIfTI, MGZ, TIFF, PNG, npy or npz, of any size, or a CSV file with the columns moving and fixed.
 Without --model the loss is minimised on the pair itself.
-Time: seconds a pair; without a model tens of seconds for large ones. Expect a smaller difference after registration than before: both are printed.
+Time: seconds a pair; without a model tens of seconds for large ones. Expect a smaller difference after registration
+than before: both are printed.
 Writes: the warped image with the fixed image's header, flow.nii.gz (mm), the log-Jacobian, the similarity map,
 overview.png and registration.json; with --pairs one such folder a pair, and summary.csv. It takes every option of the
 command `deepsim register`.
