@@ -88,7 +88,7 @@ def test_locale_working_directory_and_threads_change_nothing(tmp_path, texture, 
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         done = fresh_python(PROGRAM, **variables)
-        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.returncode == 3, done.stderr[-2000:]  # done, and doubtful: the flow of random weights folds
         assert done.stdout.splitlines()[0] == f"{decimal} {encoding}"
         out = pathlib.Path(variables["OUT"])
         table = pandas.read_csv(out / "summary.csv")
