@@ -3,9 +3,10 @@
     python benchmarks/pairwise.py --set phc-u373 --data PATH [--peer-python PYTHON] [--every 5] [--split val]
 
 Dice, folds and seconds are means over the pairs, as `ds.evaluate` measures them. The others run under a Python that has
-antspyx and itk-elastix (benchmarks/peers/requirements.txt), each with its own defaults: SyN without an affine part
-("SyNOnly") on U373, VNC and hippocampus, whose pairs lie on each other, with "SyN" elsewhere; elastix' "bspline"
-parameters. Their rows are left out without it. Seconds of the optimiser do not hold the tracing of its graphs, which is
+antspyx and itk-elastix (benchmarks/peers/requirements.txt): SyN without an affine part ("SyNOnly"), as the pairs of
+these sets lie on each other, with its defaults, which are mutual information and no step at full size, and with
+cross-correlation of radius 4 down to full size ("SyNOnly-CC"); elastix' "bspline" parameters. Their rows are left out
+without it. Seconds of the optimiser do not hold the tracing of its graphs, which is
 printed apart, as the first pair of a size pays for it.
 """
 
@@ -86,7 +87,7 @@ def main():
     parser.add_argument("--split", default="val")
     parser.add_argument("--every", type=int, default=1, help="take every so many pairs")
     parser.add_argument("--peer-python", help="a Python with antspyx and itk-elastix")
-    parser.add_argument("--method", action="append", default=[], help="of the others: SyNOnly, SyN, elastix")
+    parser.add_argument("--method", action="append", default=[], help="of the others: SyNOnly, SyNOnly-CC, elastix")
     parser.add_argument("--optimizer", action="append", default=[], help="arguments of ds.PairwiseOptimizer, as JSON")
     arguments = parser.parse_args()
     images = DATASETS[arguments.name].load(arguments.data, arguments.split, cache=None)
@@ -104,7 +105,7 @@ def main():
     for text in arguments.optimizer or ["{}"]:
         show(f"PairwiseOptimizer {text}", *ours(images, numbers, ds.PairwiseOptimizer(**json.loads(text))))
     if shutil.which(arguments.peer_python or ""):
-        for method in arguments.method or ["SyNOnly", "elastix"]:
+        for method in arguments.method or ["SyNOnly", "SyNOnly-CC", "elastix"]:
             show(method, theirs(images, numbers, method, arguments.peer_python))
 
 
