@@ -85,7 +85,7 @@ def test_two_tiffs_become_a_folder_and_its_flow_warps_other_files(run, cells, ca
         "align": "headers",
         "intensity": None,
     }
-    assert report["doubtful"] and "The flow moves something by 0.38" in report["warnings"][-1]
+    assert report["doubtful"] and any("The flow moves something by" in doubt for doubt in report["warnings"])
     assert report["model"] == str(run) and report["displacement"]["mean"] > 0.3 and report["versions"]["keras"]
     assert Image.open("out/overview.png").size > (600, 400)
     warped = np.asarray(Image.open("out/warped.tif"))
