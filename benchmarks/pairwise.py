@@ -12,6 +12,7 @@ printed apart, as the first pair of a size pays for it.
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -73,7 +74,8 @@ def theirs(images, numbers, method, python):
             moving, fixed, *_ = images.pair(k)
             np.savez(Path(folder) / "pair.npz", moving=moving[..., 0], fixed=fixed[..., 0])
             command = [python, str(PEER), method, folder]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            # In that folder, because elastix leaves files where it runs.
+            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
             seconds = json.loads(done.stdout.splitlines()[-1])["seconds"]
             rows.append(row(images, k, np.load(Path(folder) / "flow.npy"), seconds))
     return pandas.DataFrame(rows)
@@ -104,9 +106,9 @@ def main():
     show("identity", evaluate(None, images, quick=True, verbose=0).iloc[list(numbers)])
     for text in arguments.optimizer or ["{}"]:
         show(f"PairwiseOptimizer {text}", *ours(images, numbers, ds.PairwiseOptimizer(**json.loads(text))))
-    if shutil.which(arguments.peer_python or ""):
+    if peer := shutil.which(arguments.peer_python or ""):
         for method in arguments.method or ["SyNOnly", "SyNOnly-CC", "elastix"]:
-            show(method, theirs(images, numbers, method, arguments.peer_python))
+            show(method, theirs(images, numbers, method, os.path.abspath(peer)))
 
 
 if __name__ == "__main__":
