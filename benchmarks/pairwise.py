@@ -6,8 +6,8 @@ Dice, folds and seconds are means over the pairs, as `ds.evaluate` measures them
 antspyx and itk-elastix (benchmarks/peers/requirements.txt): SyN without an affine part ("SyNOnly"), as the pairs of
 these sets lie on each other, with its defaults, which are mutual information and no step at full size, and with
 cross-correlation of radius 4 down to full size ("SyNOnly-CC"); elastix' "bspline" parameters. Their rows are left out
-without it. Seconds of the optimiser do not hold the tracing of its graphs, which is
-printed apart, as the first pair of a size pays for it.
+without it. Seconds of the optimiser do not hold the tracing of its graphs; the first call, which does, is printed
+apart.
 """
 
 import argparse

@@ -251,23 +251,20 @@ def _call_for(made_by, shape, channels, found):
 
 def float_images(who, **images):
     """Refuse integer images: their scale is anybody's guess."""
-    for name, image in images.items():
-        if not tf.as_dtype(image.dtype).is_floating:
-            raise ValueError(
-                f"{who} expects float images, nominally in [0, 1]. Received: {name} of type"
-                f" {tf.as_dtype(image.dtype).name}."
-                " Divide by the largest value of the format, for example 255, and pass float32."
-            )
+    remedy = "Divide by the largest value of the format, for example 255, and pass float32."
+    _refuse_integers(f"{who} expects float images, nominally in [0, 1].", remedy, images)
 
 
 def float_fields(who, **fields):
     """Refuse displacements of integers: no network gives them, and their rounding is anybody's guess."""
-    for name, field in fields.items():
-        if not tf.as_dtype(field.dtype).is_floating:
-            raise ValueError(
-                f"{who} expects a field of floats, in voxels. Received: {name} of type"
-                f" {tf.as_dtype(field.dtype).name}. Convert it, as in astype('float32')."
-            )
+    _refuse_integers(f"{who} expects a field of floats, in voxels.", "Convert it, as in astype('float32').", fields)
+
+
+def _refuse_integers(expected, remedy, arrays):
+    for name, array in arrays.items():
+        dtype = tf.as_dtype(array.dtype)
+        if not dtype.is_floating:
+            raise ValueError(f"{expected} Received: {name} of type {dtype.name}. {remedy}")
 
 
 def finite_array(who, what="images", /, **arrays):

@@ -11,44 +11,39 @@ from deepsim_tf.registration.pairwise.optimizer import STEPS, TRANSFORMS, WEIGHT
 BY_NAME = [name for name, entry in LOSSES.items() if not entry.extractor and not entry.supervised]
 
 
-class Terms(click.ParamType):
-    """A list of losses with factors: "ncc", or "ncc,deepsim:5"."""
+class Parsed(click.ParamType):
+    """What a function makes of the text; it raises a ValueError about another."""
 
-    name = "terms"
-
-    def convert(self, value, param, ctx):
-        """See click.ParamType: ((name, factor), ...)."""
-        if not isinstance(value, str):
-            return value
-        found = []
-        for part in value.split(","):
-            name, _, factor = part.strip().partition(":")
-            known = [*BY_NAME, "deepsim"]
-            if name not in known:
-                raise ValueError(f"Unknown similarity {name!r}. Available: {', '.join(known)}; a sum as ncc,deepsim:5.")
-            try:
-                found.append((name, float(factor) if factor else 1.0))
-            except ValueError:
-                raise ValueError(
-                    f"--similarity holds names with factors, as in ncc,deepsim:5. Received: {part.strip()!r}."
-                ) from None
-        return tuple(found)
-
-
-class Steps(click.ParamType):
-    """One whole number, or one for each level: "40", or "60,40,20"."""
-
-    name = "steps"
+    def __init__(self, name, parse):
+        self.name, self.parse = name, parse
 
     def convert(self, value, param, ctx):
-        """See click.ParamType: an int, or a list."""
-        if not isinstance(value, str):
-            return value
+        """See click.ParamType."""
+        return self.parse(value) if isinstance(value, str) else value
+
+
+def parse_terms(text):
+    """((name, factor), ...) of a list of losses: "ncc", or "ncc,deepsim:5"."""
+    found, known = [], [*BY_NAME, "deepsim"]
+    for part in text.split(","):
+        name, _, factor = part.strip().partition(":")
+        if name not in known:
+            raise ValueError(f"Unknown similarity {name!r}. Available: {', '.join(known)}; a sum as ncc,deepsim:5.")
         try:
-            found = [int(part) for part in value.split(",")]
+            found.append((name, float(factor) if factor else 1.0))
         except ValueError:
-            raise ValueError(f"--steps takes whole numbers, as in 60,40,20. Received: {value!r}.") from None
-        return found[0] if len(found) == 1 else found
+            example = "names with factors, as in ncc,deepsim:5"
+            raise ValueError(f"--similarity holds {example}. Received: {part.strip()!r}.") from None
+    return tuple(found)
+
+
+def parse_steps(text):
+    """A whole number, or a list with one for each grid: "40", or "60,40,20"."""
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--steps takes whole numbers, as in 60,40,20. Received: {text!r}.") from None
+    return found[0] if len(found) == 1 else found
 
 
 # The defaults are those of PairwiseOptimizer; None tells what was not named.
@@ -56,7 +51,7 @@ PAIRWISE = [
     click.option("--transform", help=f"Without --model: {one_of(TRANSFORMS)}  [default: affine+deformable]"),
     click.option(
         "--similarity",
-        type=Terms(),
+        type=Parsed("terms", parse_terms),
         metavar="LOSS[:FACTOR][,...]",
         help=f"Without --model: {one_of([*BY_NAME, 'deepsim'])[:-1]}, or a sum, as in ncc,deepsim:5.  [default: ncc]",
     ),
@@ -70,7 +65,7 @@ PAIRWISE = [
     click.option("--levels", type=int, help="Grids of the flow, each twice as fine, without --model.  [default: 3]"),
     click.option(
         "--steps",
-        type=Steps(),
+        type=Parsed("steps", parse_steps),
         metavar="N[,N...]",
         help=f"At most, on each of these grids, without --model.  [default: {','.join(map(str, STEPS))}]",
     ),
